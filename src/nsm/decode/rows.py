@@ -1,0 +1,75 @@
+"""The columns that decoding fills, one row for each header that can belong to a flow, and the decoder over them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from nsm.kernels.decode import ROWS_PER_PACKET_MAX, decode
+from nsm.model.batch import PacketBatch
+from nsm.model.table import Array
+from nsm.settings.section import SettingsSection
+
+# Name and dtype of each column, in the order of the kernel's arguments.
+COLUMNS: Final = (
+    ("pkt", "uint32"), ("kinds", "uint8"), ("key", "uint64"), ("hashes", "uint32"), ("a_hi", "uint64"), ("a_lo", "uint64"),
+    ("b_hi", "uint64"), ("b_lo", "uint64"), ("direction", "uint8"), ("bads", "uint32"), ("l3s", "uint16"),
+    ("l4s", "uint16"), ("pays", "uint16"), ("plens", "uint32"), ("iplens", "uint32"), ("seqs", "uint32"),
+    ("acks", "uint32"), ("windows", "uint16"), ("flag_bytes", "uint8"), ("ttls", "uint8"), ("vlans_inner", "uint16"),
+    ("icmps", "uint16"),
+)  # fmt: skip
+
+
+class DecodeSettings(msgspec.Struct, frozen=True):
+    """What the decoder looks into, and which packets it marks as large."""
+
+    large_icmp_bytes: int = 1_000
+    """ICMP payload above which a packet is marked large; ping sends 56, path MTU tests up to 1,472."""
+    large_udp_bytes: int = 4_096
+    """UDP payload above which a datagram is marked large: larger than any DNS answer that EDNS asks for."""
+    teredo: bool = True
+    """Look into IPv6 carried by UDP port 3544 (RFC 4380)."""
+
+
+SETTINGS: Final = SettingsSection(name="decode", struct=DecodeSettings)
+
+
+class DecodedRows:
+    """Rows of one batch; ``flow`` is filled by the tracker with the record of each."""
+
+    __slots__ = ("count", "flow", *(name for name, _ in COLUMNS))
+
+    def __init__(self, capacity: int) -> None:
+        for name, dtype in COLUMNS:
+            setattr(self, name, np.zeros(capacity, dtype))
+        self.flow: Array = np.zeros(capacity, np.uint32)
+        self.count = 0
+
+    @property
+    def columns(self) -> tuple[Array, ...]:
+        """The columns in the kernel's order."""
+        return tuple(getattr(self, name) for name, _ in COLUMNS)
+
+
+class Decoder:
+    """Decodes batches into one set of rows that is used again and again."""
+
+    def __init__(self, settings: DecodeSettings, batch_rows: int, seed: int) -> None:
+        # Twice the packets: tunnels add rows, and a batch that has more of them is decoded in parts.
+        self.rows = DecodedRows(max(2 * batch_rows, 2 * ROWS_PER_PACKET_MAX))
+        self._columns = self.rows.columns
+        self._limits = np.array(
+            [settings.large_icmp_bytes, settings.large_udp_bytes, int(settings.teredo), seed], np.int64
+        )
+        self._state = np.zeros(2, np.int64)
+
+    def decode(self, batch: PacketBatch, first: int) -> int:
+        """Decode from packet ``first`` on, as many as the rows hold; return the first packet not decoded."""
+        decode(
+            batch.data, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.vlan, first, batch.count,
+            self._limits, *self._columns, self._state,
+        )  # fmt: skip
+        self.rows.count = int(self._state[0])
+        return int(self._state[1])

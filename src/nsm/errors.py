@@ -1,0 +1,54 @@
+"""The one exception family. A message says what failed, on what, and what to do."""
+
+
+class NsmError(Exception):
+    """What every error that a user can meet is.
+
+    ``where`` and ``mend`` are the second and third line of the command line's error form; a message
+    alone is one line that stands on its own.
+    """
+
+    def __init__(self, message: str, *, where: str = "", mend: str = "") -> None:
+        super().__init__(message)
+        self.where = where
+        self.mend = mend
+
+
+class SettingsError(NsmError):
+    """A setting is unknown, has the wrong type or an impossible value."""
+
+
+class CaptureError(NsmError):
+    """A capture cannot be read or opened, or ended before its end; one line for a person."""
+
+
+class CapturePermissionError(CaptureError):
+    """The capture needs a privilege that this process does not have."""
+
+
+class MalformedError(NsmError):
+    """Bytes from the wire break their protocol; the message is a stable slug. Never leaves the pipeline."""
+
+
+class RuleError(NsmError):
+    """A rule cannot be read."""
+
+
+class QueryError(NsmError):
+    """A question to the store is malformed or too expensive."""
+
+
+class StoreError(NsmError):
+    """The store cannot be opened, read or written."""
+
+
+class SinkError(NsmError):
+    """An output cannot be written."""
+
+
+class AuthError(NsmError):
+    """A log-in or a token is not accepted."""
+
+
+class ServiceError(NsmError):
+    """The service is not reachable or failed."""
