@@ -199,7 +199,7 @@ def _forgettable(rec, base):
 
 @inline
 def _flooded(proto, flags, key, side, a_hi, a_lo, b_hi, b_lo, limit, bytes_, targets, tslots, st):
-    """Count a packet that would begin a flow to a target which has too many unfinished ones this second already.
+    """Count a packet that would begin a flow to a target which has too many unfinished ones in this tick already.
 
     True when it was counted there and must not get a record. A SYN-ACK is of its sender's account.
     """

@@ -211,7 +211,7 @@ def emit(rec, cold, record, report, result, reason, tick, time_ns, out, st):
 
 @inline
 def target(targets, tslots, st, hi, lo, port, proto):
-    """The base of the counters of (address, port, protocol) in this second, made when missing; -1 when there is no room."""
+    """The base of the counters of (address, port, protocol) in this tick, made when missing; -1 when there is no room."""
     mask = np.int64(tslots.size - 1)
     key = np.uint64(port) | np.uint64(proto) << U16
     at = np.int64(hash_words(ID_SEED, hi, lo, key, np.uint64(0), np.uint64(0)) >> U32) & mask

@@ -53,7 +53,7 @@ def _pending(rec, cold, ring, cfg, st, tick, now, room, out):
 
 @inline
 def _hand_over(targets, tslots, st, tick, tout):
-    """Copy this second's targets out and begin the next second with none."""
+    """Copy this tick's targets out and begin the next tick with none."""
     used = get(st, t.ST_TARGETS)
     row = get(st, t.ST_TOUT)
     if (row + used) * (t.TARGET + 1) > tout.size:
@@ -104,8 +104,8 @@ def advance(
     """Let ticks pass up to and with ``until``; False when an output is full and has to be taken away first."""
     room = out.size // t.OUT - 4
     if until - get(st, t.ST_TICK) > TICKS_AHEAD_MAX and get(st, t.ST_PHASE) == PHASE_BEGIN:
-        # The targets of the second before the silence keep their second.
-        if get(st, t.ST_TARGETS) > 0 and not _hand_over(targets, tslots, st, get(st, t.ST_TICK) // 4 * 4 + 4, tout):
+        # The targets of the tick before the silence keep their tick.
+        if get(st, t.ST_TARGETS) > 0 and not _hand_over(targets, tslots, st, get(st, t.ST_TICK) + 1, tout):
             return False
         put(st, t.ST_TICK, until - TICKS_AHEAD_MAX)
     while get(st, t.ST_TICK) < until or get(st, t.ST_PHASE) != PHASE_BEGIN:
@@ -121,12 +121,12 @@ def advance(
             if not _pending(rec, cold, ring, cfg, st, tick, now, room, out):
                 return False
             phase = np.int64(PHASE_TARGETS)
-        if phase == PHASE_TARGETS and tick % 4 == 0:
+        if phase == PHASE_TARGETS:
             put(st, t.ST_PHASE, np.int64(PHASE_TARGETS))
             if not _hand_over(targets, tslots, st, tick, tout):
                 return False
             phase = np.int64(PHASE_WHEEL)
-        if phase == PHASE_WHEEL:
+        if phase == PHASE_WHEEL and tick % 4 == 0:
             put(st, t.ST_PHASE, np.int64(PHASE_WHEEL))
             if not _due(
                 slots, rec, cold, link, back, bucket, wheel_slot, free, cfg, st, tick, now, room, out, seed
@@ -154,7 +154,7 @@ def finish(rec, cold, link, targets, tslots, cfg, st, out, tout):
             put(rec, record * REC + t.NUMBER, np.uint64(0))
         record += 1
     put(st, t.ST_CURSOR, record)
-    return _hand_over(targets, tslots, st, get(st, t.ST_TICK) // 4 * 4 + 4, tout)
+    return _hand_over(targets, tslots, st, tick, tout)
 
 
 @kernel

@@ -30,9 +30,9 @@ SECOND: Final = Table(
 
 TARGET: Final = Table(
     "target",
-    "One-sided packets to one (address, port, protocol) in one second: what floods and scans look like",
+    "One-sided packets to one (address, port, protocol) in one tick of 250 ms: what floods look like",
     (
-        Column("ts", "int64", "start of the second, us UTC"),
+        Column("ts", "int64", "start of the tick, us UTC"),
         Column("dst_hi", "uint64", "address, upper half"),
         Column("dst_lo", "uint64", "address, lower half"),
         Column("port", "uint16", "port; 0 for ICMP"),
@@ -41,8 +41,8 @@ TARGET: Final = Table(
         Column("bytes", "uint64", "their bytes on the wire"),
         Column("syns", "uint64", "of them SYN without ACK"),
         Column("flows", "uint64", "flows begun"),
-        Column("answered", "uint64", "flows whose first answer came in this second"),
-        Column("completed", "uint64", "TCP handshakes completed in this second"),
+        Column("answered", "uint64", "flows whose first answer came in this tick"),
+        Column("completed", "uint64", "TCP handshakes completed in this tick"),
         Column("evicted", "uint64", "flows without a record of their own, or that lost it before an answer: counted here alone"),
         Column("src_hi", "uint64", "a source seen, upper half"),
         Column("src_lo", "uint64", "a source seen, lower half"),

@@ -93,12 +93,12 @@ def flow_rows(words: Array) -> Rows:
 def target_rows(words: Array) -> Rows:
     """TARGET rows of ``words`` u64[n, TARGET + 1] in canonical order, with the extra column tick.
 
-    Rows of one target and second from several workers have to be added: see ``nsm.track.merge``.
+    Rows of one target and tick from several workers have to be added: see ``nsm.track.merge``.
     """
     tick = words[:, t.TARGET].astype(np.int64)
     key = words[:, t.T_KEY]
     columns = {
-        "ts": (tick // 4 - 1) * 1_000_000,
+        "ts": (tick - 1) * (t.TICK_NS // 1000),
         "dst_hi": words[:, t.T_HI].copy(),
         "dst_lo": words[:, t.T_LO].copy(),
         "port": _half(key, 0),

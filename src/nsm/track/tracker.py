@@ -193,6 +193,6 @@ def _configuration(settings: FlowSettings, options: TrackOptions) -> Array:
     return np.array(
         [int(value * 1e9) for value in seconds]
         + [settings.unanswered_ms * 1_000_000, int(settings.progress_s * 1e9)]
-        + [options.shard, options.shards, int(options.midstream), int(options.turn), settings.flood_flows],
+        + [options.shard, options.shards, int(options.midstream), int(options.turn), max(1, settings.flood_flows // 4)],
         np.int64,
     )

@@ -1,0 +1,1 @@
+"""From findings to what a person should see: merged, weighed, scored."""

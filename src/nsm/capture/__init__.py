@@ -1,0 +1,1 @@
+"""Where packets come from: capture files of every kind, and live interfaces."""

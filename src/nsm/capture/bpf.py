@@ -1,0 +1,128 @@
+"""Capture filters: compiled by the system's libpcap, attached to sockets, and applied to files by a kernel.
+
+The programs are classic BPF (McCanne, Jacobson, USENIX 1993), the form that Linux takes with SO_ATTACH_FILTER.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+
+from nsm.capture.source import Source, SourceCounters
+from nsm.errors import CaptureError
+from nsm.kernels.bpf import select
+from nsm.kernels.layers import LINK_ETHERNET
+from nsm.model.batch import PacketBatch
+from nsm.model.table import Array
+
+SNAPLEN: Final = 262_144
+NETMASK_UNKNOWN: Final = 0xFFFFFFFF
+INSTRUCTIONS_MAX: Final = 4_096  # BPF_MAXINSNS of Linux
+
+
+class _Instruction(ctypes.Structure):
+    _fields_ = (("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint))
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.POINTER(_Instruction)))
+
+
+def _library() -> Any:
+    for name in ("libpcap.so.1", "libpcap.so.0.8", ctypes.util.find_library("pcap")):
+        if not name:
+            continue
+        try:
+            return ctypes.CDLL(name)
+        except OSError:
+            continue
+    raise CaptureError(
+        "a capture filter needs the library libpcap, which is not installed", where="libpcap.so",
+        mend="apt install libpcap0.8   (other systems: the package libpcap)",
+    )  # fmt: skip
+
+
+def compile_filter(expression: str, link: int = LINK_ETHERNET) -> Array:
+    """The program of a filter expression for one link type: u32[n, 4] of code, jt, jf, k; CaptureError when it is wrong."""
+    pcap = _library()
+    pcap.pcap_open_dead.restype = ctypes.c_void_p
+    pcap.pcap_geterr.restype = ctypes.c_char_p
+    pcap.pcap_geterr.argtypes = [ctypes.c_void_p]
+    pcap.pcap_close.argtypes = [ctypes.c_void_p]
+    pcap.pcap_compile.argtypes = [
+        ctypes.c_void_p, ctypes.POINTER(_Program), ctypes.c_char_p, ctypes.c_int, ctypes.c_uint
+    ]  # fmt: skip
+    handle = pcap.pcap_open_dead(link, SNAPLEN)
+    if not handle:
+        raise CaptureError(f"libpcap knows no filters for link type {link}")
+    program = _Program()
+    try:
+        if pcap.pcap_compile(handle, ctypes.byref(program), expression.encode(), 1, NETMASK_UNKNOWN) != 0:
+            reason = (pcap.pcap_geterr(handle) or b"").decode("utf-8", "replace")
+            raise CaptureError(
+                f"the filter {expression!r} is not understood: {reason}", where="capture filter", mend="man pcap-filter"
+            )
+        count = min(int(program.length), INSTRUCTIONS_MAX)
+        rows = [(i.code, i.jt, i.jf, i.k) for i in program.instructions[:count]]
+        pcap.pcap_freecode(ctypes.byref(program))
+        return np.array(rows, np.uint32).reshape(-1, 4)
+    finally:
+        pcap.pcap_close(handle)
+
+
+class FilteredSource:
+    """A source of which only the packets pass that a filter accepts; numbers count those."""
+
+    def __init__(self, source: Source, expression: str) -> None:
+        self._source, self._expression = source, expression
+        self._programs: dict[int, Array] = {LINK_ETHERNET: compile_filter(expression)}
+        self._memory = np.zeros(16, np.int64)
+        self._passed = 0
+
+    @property
+    def interfaces(self) -> tuple[str, ...]:
+        """As of the source."""
+        return self._source.interfaces
+
+    def batches(self) -> Iterator[PacketBatch]:
+        """Batches with the packets that pass."""
+        for batch in self._source.batches():
+            kept = 0
+            start = 0
+            links = batch.links[: batch.count]
+            # Runs of one link type: a pcapng may mix them, and a program is made for one.
+            changes = np.flatnonzero(links[1:] != links[:-1]) + 1
+            for stop in [*changes.tolist(), batch.count]:
+                link = int(links[start]) if batch.count else LINK_ETHERNET
+                if link not in self._programs:
+                    self._programs[link] = compile_filter(self._expression, link)
+                program = self._programs[link].reshape(-1)
+                kept = int(select(program, self._memory, batch.data, *batch.columns, start, stop, kept))
+                start = stop
+            batch.count, batch.first_number = kept, self._passed + 1
+            self._passed += kept
+            yield batch
+
+    def counters(self) -> SourceCounters:
+        """Counters of the source; packets are those that passed."""
+        below = self._source.counters()
+        return SourceCounters(packets=self._passed, drops=below.drops, freezes=below.freezes, cut=below.cut)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+def filtered(source: Source, expression: str) -> Source:
+    """The source itself when there is no filter; closed again when the filter is wrong."""
+    if not expression:
+        return source
+    try:
+        return FilteredSource(source, expression)
+    except CaptureError:
+        source.close()
+        raise

@@ -1,0 +1,51 @@
+"""What hangs on the system, by kind: a detector, a sink. Each is one file with a ``SPEC``, found by discovery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import msgspec
+
+from nsm.model.address import Networks
+from nsm.model.finding import Finding, NearMiss
+from nsm.model.table import Rows, Table
+
+
+class Surroundings(msgspec.Struct, frozen=True):
+    """What a detector may know besides its own settings: which networks are ours."""
+
+    home: Networks
+
+
+class Detector(Protocol):
+    """Observes rows of the one table that its SPEC names, in canonical order; holds bounded state.
+
+    The same rows in other portions have to give the same findings. ``saturated`` counts what its bounds refused or forgot.
+    """
+
+    @property
+    def saturated(self) -> int:
+        """How often a bound of its state was reached."""
+
+    def observe(self, rows: Rows) -> Iterable[Finding | NearMiss]:
+        """Findings and near misses of these rows."""
+
+
+class DetectorSpec(msgspec.Struct, frozen=True):
+    """A detector as discovery finds it. ``quiet_for`` says what it must stay silent on."""
+
+    name: str
+    settings: type[msgspec.Struct]
+    detector: Callable[[Any, Surroundings], Detector]
+    wants: Table
+    attack: tuple[str, ...] = ()
+    quiet_for: str = ""
+
+
+class SinkSpec(msgspec.Struct, frozen=True):
+    """An output as discovery finds it."""
+
+    name: str
+    settings: type[msgspec.Struct]
+    sink: Callable[..., Any]

@@ -1,0 +1,1 @@
+"""Writings of the records that other tools read: one file per form."""

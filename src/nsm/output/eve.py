@@ -1,0 +1,316 @@
+"""EVE JSON: flows, netflow, alerts, anomalies and statistics as Suricata writes them, one line each.
+
+Flow lines come from a template over whole columns: a dictionary for each would cost three times as much. What EVE has no
+place for stands under ``nsm``. The schema of the format is Suricata's etc/schema.json; names of fields are its.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import orjson
+
+from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_NAMES, PROTO_SCTP, PROTO_TCP, PROTO_UDP
+from nsm.model.address import halves, texts
+from nsm.model.finding import Alert, Severity
+from nsm.model.flow import EndReason, FlowState, Report, TcpState
+from nsm.model.table import Array, Rows
+from nsm.track.worker import TICK_US
+
+STATES: Final = tuple(state.name.lower() for state in FlowState)
+REASONS: Final = ("unknown", *(reason.name.lower() for reason in EndReason if reason))
+TCP_STATES: Final = tuple(state.name.lower() for state in TcpState)
+FLAG_NAMES: Final = ((0x02, "syn"), (0x01, "fin"), (0x04, "rst"), (0x08, "psh"), (0x10, "ack"), (0x20, "urg"),
+                     (0x40, "ecn"), (0x80, "cwr"))  # fmt: skip
+PORTED: Final = (PROTO_TCP, PROTO_UDP, PROTO_SCTP)
+SEVERITY_NUMBER: Final = {
+    Severity.CRITICAL: 1, Severity.HIGH: 1, Severity.MEDIUM: 2, Severity.LOW: 3, Severity.INFO: 3
+}  # fmt: skip
+NO_ICMP: Final = 0xFFFF
+LAST_SECOND: Final = 253_402_300_799  # of the year 9999: what four digits of a year can say
+# ICMP types that answer another (RFC 792, RFC 4443): what the reply's ports are, seen from the request.
+_COUNTERPARTS: Final = {8: 0, 13: 14, 15: 16, 17: 18, 10: 9, 128: 129, 133: 134, 135: 136, 130: 131, 139: 140}
+
+
+class EveOptions(msgspec.Struct, frozen=True):
+    """Which events are written and how. ``types`` None: flow, alert, anomaly, stats."""
+
+    types: frozenset[str] | None = None
+    decode_anomalies: bool = True
+    community_id: bool = False
+    community_id_seed: int = 0
+    ethernet: bool = False
+    ipv6_compress: bool = False
+    capture_file: str = ""
+    interfaces: tuple[str, ...] = ()
+
+    def wants(self, kind: str) -> bool:
+        """Is that event type written?"""
+        return kind in (self.types if self.types is not None else {"flow", "alert", "anomaly", "stats"})
+
+
+class Clock:
+    """Time stamps of columns; the text of a second is made once."""
+
+    def __init__(self) -> None:
+        self._second, self._text = -1, ""
+
+    def text(self, us: int) -> str:
+        """2026-01-31T12:00:00.000000+0000."""
+        second, part = divmod(us, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._text = str(np.datetime64(min(max(second, 0), LAST_SECOND), "s"))
+        return f"{self._text}.{part:06d}+0000"
+
+
+def _flag_fields(flags: int) -> str:
+    return "".join(f',"{name}":true' for bit, name in FLAG_NAMES if flags & bit)
+
+
+_TCP_TEXT: Final = tuple(_flag_fields(flags) for flags in range(256))
+
+
+def community_id(src: str, dst: str, sport: int, dport: int, proto: int, seed: int = 0) -> str:
+    """Community ID version 1 (https://github.com/corelight/community-id-spec)."""
+    ends = [(_packed(src), sport), (_packed(dst), dport)]
+    if proto in PORTED or (proto in (PROTO_ICMP, PROTO_ICMPV6) and _COUNTERPARTS.get(sport) == dport) or (
+        proto in (PROTO_ICMP, PROTO_ICMPV6) and _COUNTERPARTS.get(dport) == sport
+    ):  # fmt: skip
+        ends.sort()
+    elif proto not in (PROTO_ICMP, PROTO_ICMPV6):
+        ends = sorted((address, 0) for address, _ in ends)
+    data = struct.pack(">H", seed) + ends[0][0] + ends[1][0] + bytes((proto, 0))
+    if proto in PORTED or proto in (PROTO_ICMP, PROTO_ICMPV6):
+        data += struct.pack(">HH", ends[0][1], ends[1][1])
+    return "1:" + base64.b64encode(hashlib.sha1(data, usedforsecurity=False).digest()).decode()
+
+
+def _packed(address: str) -> bytes:
+    hi, lo = halves(address)
+    return struct.pack(">I", lo & 0xFFFFFFFF) if hi == 0 and lo >> 32 == 0xFFFF else struct.pack(">QQ", hi, lo)
+
+
+def _mac(value: int) -> str:
+    return ":".join(f"{value >> shift & 255:02x}" for shift in range(40, -8, -8))
+
+
+class EveWriter:
+    """Turns rows and alerts into lines (bytes without the line end). Holds no state but a clock's last second."""
+
+    def __init__(self, options: EveOptions) -> None:
+        self._options = options
+        self._clock = Clock()
+
+    def wants(self, kind: str) -> bool:
+        """Is that event type written?"""
+        return self._options.wants(kind)
+
+    def flows(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
+        """(tick, line) of each flow that ended, and its netflow events when they are wanted."""
+        wanted = rows.take(rows["report"] == Report.ENDED)
+        if not len(wanted):
+            return
+        if self._options.wants("flow"):
+            yield from zip(wanted["tick"].tolist(), self._flow_lines(wanted), strict=True)
+        if self._options.wants("netflow"):
+            yield from self._netflow_lines(wanted)
+
+    def _ends(self, rows: Rows, index: int | None = None) -> list[str]:
+        """Address, port and protocol fields of each row."""
+        full = not self._options.ipv6_compress
+        sources = texts(rows["src_hi"], rows["src_lo"], full=full)
+        targets = texts(rows["dst_hi"], rows["dst_lo"], full=full)
+        fields = []
+        for src, dst, sport, dport, proto, version in zip(
+            sources, targets, rows["src_port"].tolist(), rows["dst_port"].tolist(), rows["proto"].tolist(),
+            rows["ip_v"].tolist(), strict=True,
+        ):  # fmt: skip
+            name = PROTO_NAMES.get(proto) or str(proto)
+            if proto in PORTED:
+                fields.append(
+                    f'"src_ip":"{src}","src_port":{sport},"dest_ip":"{dst}","dest_port":{dport},"ip_v":{version},"proto":"{name}"'
+                )
+            else:
+                fields.append(f'"src_ip":"{src}","dest_ip":"{dst}","ip_v":{version},"proto":"{name}"')
+        return fields
+
+    def _heads(self, rows: Rows, kind: str) -> list[str]:
+        """Everything of an event before its object."""
+        options = self._options
+        ends = self._ends(rows)
+        vlans = zip(rows["vlan"].tolist(), rows["vlan_inner"].tolist(), strict=True)
+        heads = []
+        for place, (emit, flow_id, iface, (outer, inner)) in enumerate(
+            zip(rows["emit_us"].tolist(), rows["flow_id"].tolist(), rows["iface"].tolist(), vlans, strict=True)
+        ):
+            extra = ""
+            if options.interfaces:
+                name = options.interfaces[iface] if iface < len(options.interfaces) else ""
+                extra += f'"in_iface":{orjson.dumps(name).decode()},' if name else ""
+            extra += f'"event_type":"{kind}",'
+            if outer:
+                extra += f'"vlan":[{outer},{inner}],' if inner else f'"vlan":[{outer}],'
+            heads.append(f'{{"timestamp":"{self._clock.text(emit)}","flow_id":{flow_id},{extra}{ends[place]}')
+        if options.community_id or options.ethernet or options.capture_file:
+            heads = [head + tail for head, tail in zip(heads, self._tails(rows), strict=True)]
+        return heads
+
+    def _tails(self, rows: Rows) -> Iterator[str]:
+        options = self._options
+        name = f',"capture_file":{orjson.dumps(options.capture_file).decode()}' if options.capture_file else ""
+        sources, targets = texts(rows["src_hi"], rows["src_lo"]), texts(rows["dst_hi"], rows["dst_lo"])
+        for src, dst, sport, dport, proto, src_mac, dst_mac in zip(
+            sources, targets, rows["src_port"].tolist(), rows["dst_port"].tolist(), rows["proto"].tolist(),
+            rows["src_mac"].tolist(), rows["dst_mac"].tolist(), strict=True,
+        ):  # fmt: skip
+            tail = name
+            if options.community_id:
+                tail += f',"community_id":"{community_id(src, dst, sport, dport, proto, options.community_id_seed)}"'
+            if options.ethernet and (src_mac or dst_mac):
+                tail += f',"ether":{{"src_macs":["{_mac(src_mac)}"],"dest_macs":["{_mac(dst_mac)}"]}}'
+            yield tail
+
+    def _flow_lines(self, rows: Rows) -> Iterator[bytes]:
+        clock = self._clock
+        first = rows["ts"] - rows["dur_us"].astype(np.int64)
+        columns = [
+            rows[name].tolist() for name in (
+                "ts", "proto", "src_port", "dst_port", "icmp_reply", "pkts_s", "pkts_c", "bytes_s", "bytes_c", "state",
+                "reason", "alerted", "tcp_s", "tcp_c", "tcp_state",
+            )
+        ]  # fmt: skip
+        for head, start, (
+            ts, proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state
+        ) in zip(self._heads(rows, "flow"), first.tolist(), zip(*columns, strict=True), strict=True):  # fmt: skip
+            icmp = _icmp(sport, dport, reply) if proto in (PROTO_ICMP, PROTO_ICMPV6) else ""
+            tcp = ""
+            if proto == PROTO_TCP:
+                tcp = (
+                    f',"tcp":{{"tcp_flags":"{tcp_s | tcp_c:02x}","tcp_flags_ts":"{tcp_s:02x}","tcp_flags_tc":"{tcp_c:02x}"'
+                    f'{_TCP_TEXT[tcp_s | tcp_c]},"state":"{TCP_STATES[tcp_state]}"}}'
+                )
+            yield (
+                f'{head}{icmp},"flow":{{"pkts_toserver":{pkts_s},"pkts_toclient":{pkts_c},"bytes_toserver":{bytes_s},'
+                f'"bytes_toclient":{bytes_c},"start":"{clock.text(start)}","end":"{clock.text(ts)}",'
+                f'"age":{ts // 1_000_000 - start // 1_000_000},"state":"{STATES[state]}","reason":"{REASONS[reason]}",'
+                f'"alerted":{"true" if alerted else "false"}}}{tcp}}}'
+            ).encode()
+
+    def _netflow_lines(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
+        clock = self._clock
+        first = (rows["ts"] - rows["dur_us"].astype(np.int64)).tolist()
+        swapped = rows.take(np.arange(len(rows)))
+        for a, b in (("src_hi", "dst_hi"), ("src_lo", "dst_lo"), ("src_port", "dst_port"), ("src_mac", "dst_mac")):
+            swapped[a], swapped[b] = rows[b], rows[a]
+        both = (self._heads(rows, "netflow"), "s"), (self._heads(swapped, "netflow"), "c")
+        ticks, last = rows["tick"].tolist(), rows["ts"].tolist()
+        sides = []
+        for heads, side in both:
+            columns = [rows[f"{name}_{side}"].tolist() for name in ("pkts", "bytes", "ttl_min", "ttl_max")]
+            sides.append(list(zip(heads, *columns, strict=True)))
+        for place in range(len(rows)):
+            for head, pkts, size, low, high in (sides[0][place], sides[1][place]):
+                start, stop = first[place], last[place]
+                ttl = f',"min_ttl":{low},"max_ttl":{high}' if pkts else ',"min_ttl":0,"max_ttl":0'
+                yield ticks[place], (
+                    f'{head},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{clock.text(start)}",'
+                    f'"end":"{clock.text(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}}}'
+                ).encode()
+
+    def anomalies(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
+        """(tick, line) of each decoder event."""
+        if not (self._options.wants("anomaly") and self._options.decode_anomalies and len(rows)):
+            return
+        mask = np.array([not name.startswith("nsm.") for name in rows["event"].tolist()], np.bool_)
+        wanted = rows.take(mask)
+        if not len(wanted):
+            return
+        ends = self._ends(wanted)
+        columns = [wanted[name].tolist() for name in ("tick", "ts", "packet", "flow_id", "vlan", "ip_v", "event")]
+        for end, (tick, ts, packet, flow_id, vlan, version, event) in zip(ends, zip(*columns, strict=True), strict=True):
+            flow = f'"flow_id":{flow_id},' if flow_id else ""
+            tag = f'"vlan":[{vlan}],' if vlan else ""
+            place = f"{end}," if version else ""
+            yield tick, (
+                f'{{"timestamp":"{self._clock.text(ts)}",{flow}"pcap_cnt":{packet},"event_type":"anomaly",{tag}{place}'
+                f'"pkt_src":"wire/pcap","anomaly":{{"type":"decode","event":"{event}"}}}}'
+            ).encode()
+
+    def alert(self, alert: Alert) -> tuple[int, bytes]:
+        """(tick, line) of an alert at its present count."""
+        finding = alert.finding
+        event: dict[str, Any] = {"timestamp": self._clock.text(finding.ts)}
+        if finding.flow_ids:
+            event["flow_id"] = finding.flow_ids[-1]
+        event["event_type"] = "alert"
+        if finding.src_ip:
+            event["src_ip"] = self._address(finding.src_ip)
+        ported = finding.proto in PORTED
+        if ported and finding.src_port:
+            event["src_port"] = finding.src_port
+        if finding.dest_ip:
+            event["dest_ip"] = self._address(finding.dest_ip)
+        if ported and finding.dest_port:
+            event["dest_port"] = finding.dest_port
+        if finding.proto:
+            event["proto"] = PROTO_NAMES.get(finding.proto) or str(finding.proto)
+        metadata = {"mitre_technique_id": list(finding.techniques), "mitre_tactic_id": list(finding.tactics)}
+        event["alert"] = {
+            "action": "allowed", "gid": 1, "signature_id": finding.signature_id, "rev": 1, "signature": finding.signature,
+            "category": finding.category, "severity": SEVERITY_NUMBER[alert.severity],
+            "metadata": {name: value for name, value in metadata.items() if value},
+        }  # fmt: skip
+        event["nsm"] = self._ours(alert)
+        return -(-finding.ts // TICK_US), orjson.dumps(event)
+
+    def _address(self, text: str) -> str:
+        if ":" not in text or self._options.ipv6_compress:
+            return text
+        hi, lo = halves(text)
+        return texts(np.array([hi], np.uint64), np.array([lo], np.uint64), full=True)[0]
+
+    def _ours(self, alert: Alert) -> dict[str, Any]:
+        finding = alert.finding
+        return {
+            "id": alert.id, "detector": finding.detector, "kind": finding.kind, "severity": alert.severity.word,
+            "confidence": finding.confidence, "risk": alert.risk, "count": alert.count,
+            "first_seen": self._clock.text(alert.first_seen), "last_seen": self._clock.text(alert.last_seen),
+            "actors": list(finding.actors), "victims": list(finding.victims), "measured": finding.measured,
+            "threshold": finding.threshold, "unit": finding.unit, "window_s": finding.window_s,
+            "explain": msgspec.to_builtins(finding.explain), "flow_ids": list(finding.flow_ids),
+            "incident": alert.incident, "settings_hash": alert.settings_hash,
+        }  # fmt: skip
+
+    def stats(self, ts_us: int, counters: Mapping[str, Any], ours: Mapping[str, Any]) -> bytes:
+        """A stats event; ``counters`` in the names of EVE, ``ours`` what it has no place for."""
+        event = {"timestamp": self._clock.text(ts_us), "event_type": "stats", "stats": counters, "nsm": ours}
+        return orjson.dumps(event)
+
+
+def _icmp(sport: int, dport: int, reply: int) -> str:
+    """Type and code of the request, and of the answer when there was one (ports carry type and counterpart or code)."""
+    code = 0 if _COUNTERPARTS.get(sport) == dport or _COUNTERPARTS.get(dport) == sport else dport
+    text = f',"icmp_type":{sport},"icmp_code":{code}'
+    if reply != NO_ICMP:
+        text += f',"response_icmp_type":{reply >> 8},"response_icmp_code":{reply & 0xFF}'
+    return text
+
+
+def in_order(*streams: list[tuple[int, bytes]]) -> list[bytes]:
+    """Lines by tick; within one tick in the order of the streams."""
+    count = sum(map(len, streams))
+    if count == 0:
+        return []
+    ticks = np.fromiter((tick for stream in streams for tick, _ in stream), np.int64, count)
+    if len([stream for stream in streams if stream]) == 1:
+        return [line for stream in streams for _, line in stream]
+    lines: list[bytes] = [line for stream in streams for _, line in stream]
+    order: Array = np.argsort(ticks, kind="stable")
+    return [lines[place] for place in order.tolist()]
