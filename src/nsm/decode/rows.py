@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from nsm.kernels.checksum import verify
 from nsm.kernels.decode import ROWS_PER_PACKET_MAX, decode
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array
@@ -56,7 +57,8 @@ class DecodedRows:
 class Decoder:
     """Decodes batches into one set of rows that is used again and again."""
 
-    def __init__(self, settings: DecodeSettings, batch_rows: int, seed: int) -> None:
+    def __init__(self, settings: DecodeSettings, batch_rows: int, seed: int, checksums: bool = False) -> None:
+        self._checksums = checksums
         # Twice the packets: tunnels add rows, and a batch that has more of them is decoded in parts.
         self.rows = DecodedRows(max(2 * batch_rows, 2 * ROWS_PER_PACKET_MAX))
         self._columns = self.rows.columns
@@ -71,5 +73,11 @@ class Decoder:
             batch.data, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.vlan, first, batch.count,
             self._limits, *self._columns, self._state,
         )  # fmt: skip
-        self.rows.count = int(self._state[0])
+        rows = self.rows
+        rows.count = int(self._state[0])
+        if self._checksums:
+            verify(
+                batch.data, batch.offset, batch.caplen, rows.pkt, rows.kinds, rows.key, rows.l3s, rows.l4s, rows.iplens,
+                rows.bads, rows.count,
+            )  # fmt: skip
         return int(self._state[1])

@@ -1,6 +1,7 @@
 """ARP sweep: one host asks for many addresses of its own network that nobody has. ATT&CK T1018, T1046.
 
-Must stay silent: gateways, DHCP servers and monitors, whose questions are mostly answered.
+Must stay silent: gateways, DHCP servers and monitors, whose questions are mostly answered, and a provider's gateway of which
+a capture sees the questions alone (answers are no broadcasts): without any answer only address after address counts.
 """
 
 from __future__ import annotations
@@ -36,16 +37,20 @@ class ArpSweepSettings(msgspec.Struct, frozen=True):
     """Within an hour."""
     unanswered_share: float = 0.5
     """At least this part of the addresses asked for has to be silent."""
+    in_turn_share: float = 0.6
+    """Where no answer is seen at all, at least this part of the questions has to go to the next address."""
     sources_max: int = 16_384
     """Hosts watched at once; beyond, new ones are refused and counted."""
 
 
 class _Asker:
-    __slots__ = ("answered", "level", "near", "silent")
+    __slots__ = ("answered", "in_turn", "last", "level", "near", "silent")
 
     def __init__(self) -> None:
         self.silent = DistinctWindows(HOSTS_KEPT)
         self.answered: set[int] = set()
+        self.in_turn = 0
+        self.last = 0
         self.level = 1
         self.near = False
 
@@ -77,7 +82,11 @@ class ArpSweep:
                         asker.answered.add(source)
             elif opcode == REQUEST and source not in (target, ANY):
                 asker = self._askers.get(source, ts)
-                if asker is not None and target not in asker.answered and asker.silent.add(target, ts):
+                if asker is None:
+                    continue
+                asker.in_turn += target - asker.last == 1
+                asker.last = target
+                if target not in asker.answered and asker.silent.add(target, ts):
                     yield from self._judge(asker, ts, source, target)
 
     def _judge(self, asker: _Asker, ts: int, source: int, target: int) -> Iterator[Finding | NearMiss]:
@@ -89,6 +98,8 @@ class ArpSweep:
             )
         reached = self._ladder.reached(asker.silent, asker.level)
         if reached is None or count < self._settings.unanswered_share * (count + len(asker.answered)):
+            return
+        if not asker.answered and asker.in_turn < self._settings.in_turn_share * count:
             return
         while self._ladder.reached(asker.silent, asker.level):
             asker.level *= 2

@@ -18,7 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
-from nsm.track.contacts import Contact, contacts
+from nsm.track.contacts import QUIET, Contact, contacts
 
 SIGNATURE_ID: Final = 9_000_003
 PAIRS_KEPT: Final = 1_024
@@ -76,7 +76,7 @@ class BlockScan:
     def observe(self, rows: Rows) -> Iterator[Finding | NearMiss]:
         """At most one finding for each doubling of a source's count."""
         for contact in contacts(rows):
-            if contact.proto != PROTO_TCP:
+            if contact.proto != PROTO_TCP or contact.flags in QUIET:
                 continue
             if not contact.failed:
                 known = self._sources.peek(contact.src)

@@ -18,7 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
-from nsm.track.contacts import Address, Contact, contacts
+from nsm.track.contacts import QUIET, Address, Contact, contacts
 
 SIGNATURE_ID: Final = 9_000_002
 HOSTS_KEPT: Final = 1_024
@@ -43,6 +43,8 @@ class HostSweepSettings(msgspec.Struct, frozen=True):
     """The three windows above are this much longer-suffering with sources of the local networks."""
     failed_share: float = 0.7
     """At least this part of the first contacts must have failed."""
+    echo_failed_share: float = 0.25
+    """ICMP echo: at least this part of the hosts must have been silent (a monitor's are there)."""
     hosts_per_network: float = 3.0
     """UDP, and TCP on ports without a known service: at least so many hosts for each /24 or /64 (peers are spread)."""
     keys_max: int = 65_536
@@ -52,12 +54,13 @@ class HostSweepSettings(msgspec.Struct, frozen=True):
 class _Sweep:
     """What is known of one source and one port."""
 
-    __slots__ = ("answered", "flow_ids", "hosts", "level", "near", "networks")
+    __slots__ = ("answered", "echoes_answered", "flow_ids", "hosts", "level", "near", "networks")
 
     def __init__(self) -> None:
         self.hosts = DistinctWindows(HOSTS_KEPT)
         self.networks: set[Address] = set()
         self.answered = 0
+        self.echoes_answered = 0
         self.level = 1
         self.near = False
         self.flow_ids: list[int] = []
@@ -92,9 +95,11 @@ class HostSweep:
         for contact in contacts(rows):
             if contact.proto == PROTO_UDP and (contact.dport in QUIET_UDP or contact.sport in QUIET_UDP):
                 continue
+            if contact.proto == PROTO_TCP and contact.flags in QUIET:
+                continue  # the end of connections that the capture did not see begin
             port = 0 if contact.proto in (PROTO_ICMP, PROTO_ICMPV6) else contact.dport
             key = (*contact.src, contact.proto, port)
-            if not contact.failed:
+            if not contact.failed and port:
                 known = self._sweeps.peek(key)
                 if known is not None:
                     known.answered += 1
@@ -102,7 +107,11 @@ class HostSweep:
                         known.hosts.discard(contact.dst)
                 continue
             sweep = self._sweeps.get(key, contact.ts)
-            if sweep is not None and sweep.hosts.add(contact.dst, contact.ts):
+            if sweep is None:
+                continue
+            # Echo requests go to a host and not to a service: all of them count, and some have to fail.
+            sweep.echoes_answered += not contact.failed and not contact.late
+            if sweep.hosts.add(contact.dst, contact.ts):
                 yield from self._judge(sweep, contact, port)
 
     def _judge(self, sweep: _Sweep, contact: Contact, port: int) -> Iterator[Finding | NearMiss]:
@@ -128,12 +137,12 @@ class HostSweep:
 
     def _convincing(self, sweep: _Sweep, contact: Contact, port: int) -> bool:
         hosts = len(sweep.hosts)
+        if port == 0:
+            return hosts - sweep.echoes_answered >= self._settings.echo_failed_share * hosts
         if hosts < self._settings.failed_share * (hosts + sweep.answered):
             return False
         service = contact.proto == PROTO_TCP and port in SERVICE_NAMES and port not in P2P_PORTS
-        if service or port == 0:
-            return True
-        return hosts >= self._settings.hosts_per_network * len(sweep.networks)
+        return service or hosts >= self._settings.hosts_per_network * len(sweep.networks)
 
     def _finding(
         self, sweep: _Sweep, contact: Contact, port: int, outside: bool, span: float, threshold: int, measured: int
@@ -150,11 +159,11 @@ class HostSweep:
             dest_ip=contact.dst_text, src_port=contact.sport, dest_port=contact.dport, proto=contact.proto,
             count=sweep.hosts.total,
             explain=Explain(
-                what=f"{src} tried {what} on {sweep.hosts.total} hosts that did not answer or refused; "
-                f"{sweep.answered} answered.",
+                what=f"{src} tried {what} on {sweep.hosts.total + sweep.answered} hosts; "
+                f"{sweep.answered + sweep.echoes_answered} answered.",
                 why="Looking for hosts that offer one service is how attackers and worms find their next victim.",
                 sure_for=(
-                    f"measured {measured} failed hosts in {span:g} s, threshold {threshold}",
+                    f"measured {measured} hosts in {span:g} s, threshold {threshold}",
                     f"{len(sweep.networks)} networks of 256 addresses",
                 ),
                 sure_against=(f"{sweep.answered} contacts were answered",) if sweep.answered else (),

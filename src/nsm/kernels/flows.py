@@ -12,7 +12,10 @@ import numpy as np
 
 from nsm.kernels import decode as dec
 from nsm.kernels import table as t
+from nsm.kernels.history import H_IP, H_RARE, HIST, begin, datagram, hopeless, scaled, segment
 from nsm.kernels.jit import get, inline, kernel, ld16, ld32, prefetch, put
+from nsm.kernels.layers import IP_CHECKSUM, L4_CHECKSUM
+from nsm.kernels.recognise import recognise
 from nsm.kernels.table import REC, U1, U8, U16, U24, U32, U40, U48, U56, add, emit, find, insert, remove, target
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
@@ -20,8 +23,10 @@ NEW, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK,
 OPENED, PROGRESS, ENDED = 0, 1, 2
 TIMEOUT, SHUTDOWN, FORCED, REUSE = 1, 2, 3, 4
 MIDSTREAM, TURNED, LATE_ANSWER, FRAGMENT, TUNNELLED = 1, 2, 4, 8, 16
+TURN_NEVER, TURN_PORT, TURN_ZEEK = 0, 1, 2  # who is turned round by port; only a SYN-ACK; also by ports alone
 AHEAD_SLOT, AHEAD_RECORD = 16, 8  # rows between a prefetch and its use
 PORTS_LONG: Final = (21, 22, 23, 513)  # Zeek, scripts/base/protocols/conn/inactivity.zeek: one hour
+CHECKSUMS = IP_CHECKSUM | L4_CHECKSUM
 TS_LIMIT = np.uint64(0xFFFFFFFF)
 BROADCAST = np.uint64(0xFFFFFFFFFFFF)
 
@@ -73,10 +78,8 @@ def _class(proto, key, tcp_state, answered):
 def _turned(proto, flags, key, direction, b_lo, a_lo, server_ports, cfg):
     """Was the first packet sent by the server? TCP with SYN alone never is."""
     if proto == 6:
-        if flags & (SYN | ACK) == SYN | ACK:
-            return True
         if flags & SYN:
-            return False
+            return flags & ACK != 0
         bit = np.uint8(1)
     elif proto == 17:
         bit = np.uint8(2)
@@ -89,7 +92,11 @@ def _turned(proto, flags, key, direction, b_lo, a_lo, server_ports, cfg):
     receiver = a_lo if direction else b_lo
     if receiver == BROADCAST:
         return False
-    return (get(server_ports, source) & bit) != 0 and (get(server_ports, destination) & bit) == 0
+    if (get(server_ports, source) & bit) == 0:
+        return False
+    if (get(server_ports, destination) & bit) != 0:
+        return get(cfg, t.CFG_TURN) == TURN_ZEEK and proto == 6 and not flags & SYN and source < destination
+    return True
 
 
 @inline
@@ -269,16 +276,16 @@ def release(slots, rec, link, back, bucket, wheel_slot, free, record, st, seed):
 
 
 @inline
-def close(rec, cold, record, reason, tick, time_ns, out, st):
+def close(rec, cold, hist, record, reason, tick, time_ns, out, st):
     """The last rows of a flow: *opened* too when it was not said before."""
     bits = get(cold, record * t.COLD + t.C_BITS)
     result = t.outcome(rec, cold, record)
     if result == 0:
         result = U1
     if not bits & t.BIT_OPENED:
-        emit(rec, cold, record, OPENED, result, 0, tick, time_ns, out, st)
+        emit(rec, cold, hist, record, OPENED, result, 0, tick, time_ns, out, st)
         put(cold, record * t.COLD + t.C_BITS, bits | t.BIT_OPENED)
-    emit(rec, cold, record, ENDED, result, reason, tick, time_ns, out, st)
+    emit(rec, cold, hist, record, ENDED, result, reason, tick, time_ns, out, st)
 
 
 @inline
@@ -338,17 +345,18 @@ def _ttl(state, ttl, to_client):
 
 @kernel
 def track(
-    data, ts_ns, offset, wirelen, links, ifaces, first_number,
-    pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads, plens, iplens, seqs, flag_bytes, ttls, vlans_inner,
-    icmps, first, count, flow,
-    slots, rec, cold, link, back, bucket, wheel_slot, ring, free, targets, tslots, server_ports, cfg, st, out, seed,
+    data, ts_ns, offset, caplen, wirelen, links, ifaces, first_number,
+    pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads, pays, plens, iplens, seqs, acks, windows, flag_bytes, ttls,
+    vlans_inner, icmps, first, count, flow,
+    slots, rec, cold, hist, link, back, bucket, wheel_slot, ring, free, targets, tslots, server_ports, cfg, st, out,
+    seed,
 ):  # fmt: skip
     """Take rows first..count-1 into the flow table; return the first row that was not taken.
 
     Stops (st[ST_WHY]) before a row that lies behind the next tick, and when ``out`` may not hold what a row brings.
 
-    In:  data u8[b]; packet columns ts_ns offset wirelen links ifaces; first_number i64: number of packet 0 of the batch;
-         row columns of ``decode``; server_ports u8[65536]: bit 0 TCP, bit 1 UDP; cfg i64[19]; seed i64
+    In:  data u8[b]; packet columns ts_ns offset caplen wirelen links ifaces; first_number i64: number of packet 0 of the batch;
+         row columns of ``decode``; server_ports u8[65536]: bit 0 TCP, bit 1 UDP; cfg i64[21]; hist u64[n * HIST], empty when it is not kept; seed i64
     Out: flow u32[m]: the record of each row, 0xFFFFFFFF none; the table (kernels/table.py); out u64[k * OUT];
          targets u64[j * TARGET]; st i64[ST_WORDS]
     """
@@ -358,6 +366,7 @@ def track(
     mask = np.int64(slots.size - 1)
     room = out.size // t.OUT - 4
     shards = get(cfg, t.CFG_SHARDS)
+    history = get(cfg, t.CFG_HISTORY)
     i = first
     put(st, t.ST_WHY, np.int64(t.WHY_DONE))
     while i < count:
@@ -394,18 +403,23 @@ def track(
         proto = np.int64((word >> U32) & t.LOW8)
         flags = np.int64(get(flag_bytes, row))
         side = np.int64(get(direction, row))
+        bad_sum = np.int64(get(bads, row)) & CHECKSUMS
+        if bad_sum and (history == 0 or bad_sum & IP_CHECKSUM):
+            continue  # whoever asked for checksums does not want what is damaged
         fresh = record < 0
         if not fresh:  # has the flow ended, so that this packet begins another?
             base = record * REC
             state = get(rec, base + t.STATE)
             quiet = ts - np.int64(get(rec, base + t.LAST))
             reason = 0
-            if quiet > get(cfg, np.int64(state & t.LOW8)):
+            if history and proto == 6 and hopeless(hist, record * HIST, ts - np.int64(get(rec, base + t.FIRST))):
+                reason = TIMEOUT
+            elif quiet > get(cfg, np.int64(state & t.LOW8)):
                 reason = TIMEOUT
             elif proto == 6 and flags & (SYN | ACK) == SYN and np.int64(state & t.LOW8) == 2:
                 reason = REUSE
             if reason:
-                close(rec, cold, record, reason, tick + 1, ts, out, st)
+                close(rec, cold, hist, record, reason, tick + 1, ts, out, st)
                 t.wheel_remove(link, back, bucket, record, np.int64(get(wheel_slot, record)))
                 fresh = True
         else:
@@ -431,18 +445,34 @@ def track(
             _start(record, ts, row, word, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row), side, flags,
                    get(vlans_inner, row), get(bads, row), first_number + number, get(ifaces, number), mac_at, data,
                    rec, cold, ring, server_ports, cfg, st)  # fmt: skip
+            if history:
+                turned = get(cold, record * t.COLD + t.C_BITS) >> t.MARK_SHIFT & np.uint64(TURNED)
+                begin(hist, record * HIST, turned != 0, ts)
         put(flow, row, np.uint32(record))
         state = get(rec, base + t.STATE)
         to_client = (np.uint64(side) ^ (state >> U8)) & U1 != 0
         back_words = 1 if to_client else 0
+        if bad_sum:
+            scaled(hist, record * HIST, H_RARE, back_words, back_words, 67)
+            if fresh:
+                due = ts + get(cfg, np.int64(state & t.LOW8))
+                put(wheel_slot, record, np.uint16(t.wheel_add(link, back, bucket, record, due, second)))
+            continue
         bytes_ = np.uint64(get(wirelen, number))
         if (word >> np.uint64(52)) & np.uint64(15):
             bytes_ = np.uint64(get(iplens, row))
         plen = np.uint64(get(plens, row))
+        if history:
+            _remember(hist, record * HIST, back_words, proto, flags, get(seqs, row), get(acks, row), get(windows, row),
+                      np.int64(plen), np.uint64(get(iplens, row)), ts)  # fmt: skip
         first_answer = to_client and get(rec, base + t.PKTS_C) == 0
         add(rec, base + t.PKTS + back_words, U1)
         add(rec, base + t.BYTES + back_words, bytes_)
         if plen:
+            shift = U32 if to_client else np.uint64(0)
+            if (get(rec, base + t.PAYLOAD) >> shift) & t.LOW32 == 0 and (proto == 6 or proto == 17):
+                _look(cold, record, data, get(offset, number), np.int64(get(pays, row)), np.int64(get(caplen, number)),
+                      np.int64(plen), proto, word, side, back_words)  # fmt: skip
             put(rec, base + t.PAYLOAD, _saturating(get(rec, base + t.PAYLOAD), plen, U32 if to_client else np.uint64(0)))
         if ts > np.int64(get(rec, base + t.LAST)):
             put(rec, base + t.LAST, np.uint64(ts))
@@ -463,11 +493,32 @@ def track(
         if np.int64(get(bads, row)):
             _note_bad(cold, record, get(bads, row))
         if first_answer:
-            _answer(rec, cold, record, base, get(icmps, row), tick, ts, targets, tslots, out, st)
+            _answer(rec, cold, hist, record, base, get(icmps, row), tick, ts, targets, tslots, out, st)
         if (not answered) or proto == 1 or proto == 58:
             _count(rec, base, to_client, fresh, flags, bytes_, proto, targets, tslots, st,
                    get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row), side)  # fmt: skip
     return i
+
+
+@inline
+def _look(cold, record, data, start, pay, captured, length, proto, key, side, back_words):
+    """Note what the first payload of a direction looks like."""
+    high, low = np.int64((key >> U16) & t.LOW16), np.int64(key & t.LOW16)
+    sport, dport = (low, high) if side else (high, low)
+    code = recognise(data, start + pay, start + min(captured, pay + length), proto, sport, dport)
+    if code:
+        place = record * t.COLD + t.C_BAD
+        put(cold, place, get(cold, place) | np.uint64(code) << (U40 if back_words else U32))
+
+
+@inline
+def _remember(hist, base, side, proto, flags, seq, ack, window, length, size, ts):
+    """Zeek's view of the packet."""
+    put(hist, base + H_IP + side, get(hist, base + H_IP + side) + size)
+    if proto == 6:
+        segment(hist, base, side, flags, np.int64(seq), np.int64(ack), np.int64(window), length, ts)
+    else:
+        datagram(hist, base, side, proto, ts)
 
 
 @inline
@@ -480,7 +531,7 @@ def _note_bad(cold, record, bad):
 
 
 @inline
-def _answer(rec, cold, record, base, icmp, tick, ts, targets, tslots, out, st):
+def _answer(rec, cold, hist, record, base, icmp, tick, ts, targets, tslots, out, st):
     """The server's first packet: count it for the target, and take back what was said of the flow."""
     chill = record * t.COLD + t.C_BITS
     bits = get(cold, chill)
@@ -490,7 +541,7 @@ def _answer(rec, cold, record, base, icmp, tick, ts, targets, tslots, out, st):
     if bits & t.BIT_UNANSWERED:
         bits = (bits & ~t.BIT_UNANSWERED) | np.uint64(LATE_ANSWER) << t.MARK_SHIFT
         put(cold, chill, bits)
-        emit(rec, cold, record, OPENED, result, 0, tick + 1, ts, out, st)
+        emit(rec, cold, hist, record, OPENED, result, 0, tick + 1, ts, out, st)
     put(cold, chill, bits)
     if result == 3:
         place = _target_of(rec, base, targets, tslots, st)

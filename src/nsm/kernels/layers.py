@@ -16,6 +16,7 @@ from nsm.kernels.jit import get, inline, ld16, ld32
 IPV4, IPV6, ARP = 0x0800, 0x86DD, 0x0806
 VLAN_8021Q, VLAN_8021AD, VLAN_9100, VLAN_9200 = 0x8100, 0x88A8, 0x9100, 0x9200
 MPLS, MPLS_MULTICAST, PPPOE, VNTAG, ETAG, NSH, ITAG = 0x8847, 0x8848, 0x8864, 0x8926, 0x893F, 0x894F, 0x88E7
+FABRICPATH = 0x8903
 NONE, ETHERNET, BY_NIBBLE, PPP = -1, -2, -3, -4
 
 # Link types: https://www.tcpdump.org/linktypes.html
@@ -199,6 +200,8 @@ def shim(data, at, stop, kind):
         return at + size, np.int64(ld16(data, at + size - 2)), np.int64(0)
     if kind == ITAG:  # IEEE 802.1ah: four bytes of I-TAG, then the customer's frame
         return at + 4, np.int64(ETHERNET), np.int64(0)
+    if kind == FABRICPATH:  # Cisco FabricPath: two bytes of tag, then the frame it carries
+        return at + 2, np.int64(ETHERNET), np.int64(0)
     if kind == NSH:  # RFC 8300
         if at + 8 > stop:
             return at, np.int64(NONE), np.int64(TUNNEL_SHORT)

@@ -14,16 +14,18 @@ from typing import Final
 import numpy as np
 
 from nsm.kernels.decode import hash_words
+from nsm.kernels.history import HIST
 from nsm.kernels.jit import get, inline, put
 
-REC, COLD, OUT = 16, 8, 28  # words of a record, of its cold part, of an output row
+REC, COLD, OUT = 16, 8, 48  # words of a record, of its cold part, of an output row (the last 20 are history)
 A_HI, A_LO, B_HI, B_LO, KEY, FIRST, LAST, STATE, PKTS, PKTS_C, BYTES, BYTES_C, PAYLOAD, NEXT_SEQ, RTT, NUMBER = range(16)
 C_ORIGIN, C_BITS, C_BAD, C_PROGRESS, C_SEEN_S, C_SEEN_C, C_SRC_MAC, C_DST_MAC = range(8)
-O_REPORT, O_TICK, O_FLOW_ID, O_TIME = 24, 25, 26, 27
+O_REPORT, O_TICK, O_FLOW_ID, O_TIME, O_HISTORY = 24, 25, 26, 27, 28
 
 # STATE: 0-7 time-out class, 8 side that began (0 a, 1 b), 9-15 TCP state, 16-23 TCP flags to the server, 24-31 to the
 # client, then lowest and highest TTL to the server and to the client, 8 bits each.
 # C_ORIGIN: 0-39 packet number, 40-47 interface, 48-55 TCP flags of the first packet, 56-63 timeout reason.
+# C_BAD: 0-31 bits of what was wrong, 32-39 and 40-47 what the first payload to the server and to the client looks like.
 # C_BITS: 0-15 inner VLAN, 16-31 ICMP answer, 32-47 retransmissions, 48-55 marks, 56 opened reported, 57 refused by
 # ICMP, 58 was reported unanswered.
 BIT_OPENED, BIT_REFUSED, BIT_UNANSWERED = (np.uint64(1) << np.uint64(bit) for bit in (56, 57, 58))
@@ -33,7 +35,7 @@ MARK_SHIFT = np.uint64(48)
 LONG: Final = 12
 CLASSES: Final = 13
 # Places in ``cfg`` behind the time-outs (ns).
-CFG_UNANSWERED_NS, CFG_PROGRESS_NS, CFG_SHARD, CFG_SHARDS, CFG_MIDSTREAM, CFG_TURN, CFG_FLOOD = range(13, 20)
+CFG_UNANSWERED_NS, CFG_PROGRESS_NS, CFG_SHARD, CFG_SHARDS, CFG_MIDSTREAM, CFG_TURN, CFG_FLOOD, CFG_HISTORY = range(13, 21)
 
 # Places in ``st`` (int64).
 (
@@ -194,7 +196,7 @@ def eve_state(rec, base):
 
 
 @inline
-def emit(rec, cold, record, report, result, reason, tick, time_ns, out, st):
+def emit(rec, cold, hist, record, report, result, reason, tick, time_ns, out, st):
     """Append one output row; the caller has made sure that there is room."""
     base, row = record * REC, get(st, ST_OUT) * OUT
     for word in range(REC):
@@ -206,6 +208,9 @@ def emit(rec, cold, record, report, result, reason, tick, time_ns, out, st):
     put(out, row + O_TICK, np.uint64(tick))
     put(out, row + O_FLOW_ID, flow_id(rec, base))
     put(out, row + O_TIME, np.uint64(time_ns))
+    if hist.size:
+        for word in range(HIST):
+            put(out, row + O_HISTORY + word, get(hist, record * HIST + word))
     put(st, ST_OUT, get(st, ST_OUT) + 1)
 
 

@@ -18,7 +18,7 @@ TICKS_AHEAD_MAX = 4 * t.BUCKETS  # after a longer silence every bucket is visite
 
 
 @inline
-def _pending(rec, cold, ring, cfg, st, tick, now, room, out):
+def _pending(rec, cold, hist, ring, cfg, st, tick, now, room, out):
     """Report new flows: refused and answered ones at once, others when they have been silent long enough."""
     size = np.int64(ring.size // 2)
     at = max(get(st, t.ST_CURSOR), get(st, t.ST_PENDING))
@@ -42,7 +42,7 @@ def _pending(rec, cold, ring, cfg, st, tick, now, room, out):
                     if result == 1:
                         bits |= t.BIT_UNANSWERED
                     put(cold, chill, bits)
-                    emit(rec, cold, record, OPENED, result, 0, tick, now, out, st)
+                    emit(rec, cold, hist, record, OPENED, result, 0, tick, now, out, st)
                 else:
                     settled = False
         if settled and at == get(st, t.ST_PENDING):
@@ -70,7 +70,7 @@ def _hand_over(targets, tslots, st, tick, tout):
 
 
 @inline
-def _due(slots, rec, cold, link, back, bucket, wheel_slot, free, cfg, st, tick, now, room, out, seed):
+def _due(slots, rec, cold, hist, link, back, bucket, wheel_slot, free, cfg, st, tick, now, room, out, seed):
     """Visit the bucket of this second: end what is over, report what goes on, file the rest again."""
     second = tick // 4
     slot = second & (t.BUCKETS - 1)
@@ -82,13 +82,13 @@ def _due(slots, rec, cold, link, back, bucket, wheel_slot, free, cfg, st, tick, 
         base, chill = record * REC, record * t.COLD
         due = np.int64(get(rec, base + t.LAST)) + get(cfg, np.int64(get(rec, base + t.STATE) & t.LOW8))
         if due < now:
-            close(rec, cold, record, TIMEOUT, tick, now, out, st)
+            close(rec, cold, hist, record, TIMEOUT, tick, now, out, st)
             release(slots, rec, link, back, bucket, wheel_slot, free, record, st, seed)
             continue
         progress = np.int64(get(cold, chill + t.C_PROGRESS))
         if progress <= now:
             result = t.outcome(rec, cold, record)
-            emit(rec, cold, record, PROGRESS, result if result else U1, 0, tick, now, out, st)
+            emit(rec, cold, hist, record, PROGRESS, result if result else U1, 0, tick, now, out, st)
             while progress <= now:
                 progress += get(cfg, t.CFG_PROGRESS_NS)
             put(cold, chill + t.C_PROGRESS, np.uint64(progress))
@@ -99,7 +99,7 @@ def _due(slots, rec, cold, link, back, bucket, wheel_slot, free, cfg, st, tick, 
 
 @kernel
 def advance(
-    until, slots, rec, cold, link, back, bucket, wheel_slot, ring, free, targets, tslots, cfg, st, out, tout, seed
+    until, slots, rec, cold, hist, link, back, bucket, wheel_slot, ring, free, targets, tslots, cfg, st, out, tout, seed
 ):
     """Let ticks pass up to and with ``until``; False when an output is full and has to be taken away first."""
     room = out.size // t.OUT - 4
@@ -118,7 +118,7 @@ def advance(
         now = tick * t.TICK_NS
         if phase == PHASE_PENDING:
             put(st, t.ST_PHASE, np.int64(PHASE_PENDING))
-            if not _pending(rec, cold, ring, cfg, st, tick, now, room, out):
+            if not _pending(rec, cold, hist, ring, cfg, st, tick, now, room, out):
                 return False
             phase = np.int64(PHASE_TARGETS)
         if phase == PHASE_TARGETS:
@@ -129,7 +129,7 @@ def advance(
         if phase == PHASE_WHEEL and tick % 4 == 0:
             put(st, t.ST_PHASE, np.int64(PHASE_WHEEL))
             if not _due(
-                slots, rec, cold, link, back, bucket, wheel_slot, free, cfg, st, tick, now, room, out, seed
+                slots, rec, cold, hist, link, back, bucket, wheel_slot, free, cfg, st, tick, now, room, out, seed
             ):
                 return False
         put(st, t.ST_PHASE, np.int64(PHASE_BEGIN))
@@ -137,7 +137,7 @@ def advance(
 
 
 @kernel
-def finish(rec, cold, link, targets, tslots, cfg, st, out, tout):
+def finish(rec, cold, hist, link, targets, tslots, cfg, st, out, tout):
     """End every flow that is left, with the reason shutdown; False when ``out`` has to be taken away first.
 
     The table is of no use afterwards.
@@ -150,7 +150,7 @@ def finish(rec, cold, link, targets, tslots, cfg, st, out, tout):
             put(st, t.ST_CURSOR, record)
             return False
         if get(rec, record * REC + t.NUMBER) != 0:
-            close(rec, cold, record, SHUTDOWN, tick, np.int64(get(rec, record * REC + t.LAST)), out, st)
+            close(rec, cold, hist, record, SHUTDOWN, tick, np.int64(get(rec, record * REC + t.LAST)), out, st)
             put(rec, record * REC + t.NUMBER, np.uint64(0))
         record += 1
     put(st, t.ST_CURSOR, record)

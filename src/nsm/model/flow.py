@@ -71,6 +71,12 @@ MARK_LATE_ANSWER: Final = 4  # was reported unanswered before
 MARK_FRAGMENT: Final = 8  # a fragment belongs to it
 MARK_TUNNELLED: Final = 16  # it ran inside another flow
 
+# Application protocols by the code that kernels/recognise.py gives; names as Suricata's app_proto where it has one.
+APPS: Final = (
+    "", "http", "tls", "ssh", "dns", "quic", "smtp", "ftp", "pop3", "imap", "ntp", "dhcp", "snmp", "smb", "rdp", "sip",
+    "bittorrent", "stun", "mdns", "llmnr", "pgsql", "redis", "wireguard", "rtsp", "mqtt", "ldap", "ssdp", "rfb", "telnet",
+)  # fmt: skip
+
 FLOW: Final = Table(
     "flow",
     "One bidirectional conversation",
@@ -116,6 +122,8 @@ FLOW: Final = Table(
         Column("icmp_reply", "uint16", "type << 8 | code of the first ICMP answer, 65535 none", dictionary=True),
         Column("marks", "uint8", "bits: midstream, turned, late answer, fragment, tunnelled", dictionary=True),
         Column("alerted", "uint8", "1 when an alert names this flow", dictionary=True),
+        Column("app_s", "uint8", "what the client's first payload looks like, a place in APPS", stored=False),
+        Column("app_c", "uint8", "what the server's first payload looks like, a place in APPS", stored=False),
         Column("src_mac", "uint64", "client hardware address, 48 bits, 0 unknown", stored=False),
         Column("dst_mac", "uint64", "server hardware address, 48 bits, 0 unknown", stored=False),
     ),

@@ -19,7 +19,7 @@ import orjson
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_NAMES, PROTO_SCTP, PROTO_TCP, PROTO_UDP
 from nsm.model.address import halves, texts
 from nsm.model.finding import Alert, Severity
-from nsm.model.flow import EndReason, FlowState, Report, TcpState
+from nsm.model.flow import APPS, EndReason, FlowState, Report, TcpState
 from nsm.model.table import Array, Rows
 from nsm.track.worker import TICK_US
 
@@ -74,6 +74,7 @@ def _flag_fields(flags: int) -> str:
     return "".join(f',"{name}":true' for bit, name in FLAG_NAMES if flags & bit)
 
 
+_APP_TEXT: Final = {name: f',"app_proto":"{name}"' if name else "" for name in APPS}
 _TCP_TEXT: Final = tuple(_flag_fields(flags) for flags in range(256))
 
 
@@ -183,11 +184,11 @@ class EveWriter:
         columns = [
             rows[name].tolist() for name in (
                 "ts", "proto", "src_port", "dst_port", "icmp_reply", "pkts_s", "pkts_c", "bytes_s", "bytes_c", "state",
-                "reason", "alerted", "tcp_s", "tcp_c", "tcp_state",
+                "reason", "alerted", "tcp_s", "tcp_c", "tcp_state", "app",
             )
         ]  # fmt: skip
         for head, start, (
-            ts, proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state
+            ts, proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state, app
         ) in zip(self._heads(rows, "flow"), first.tolist(), zip(*columns, strict=True), strict=True):  # fmt: skip
             icmp = _icmp(sport, dport, reply) if proto in (PROTO_ICMP, PROTO_ICMPV6) else ""
             tcp = ""
@@ -197,7 +198,7 @@ class EveWriter:
                     f'{_TCP_TEXT[tcp_s | tcp_c]},"state":"{TCP_STATES[tcp_state]}"}}'
                 )
             yield (
-                f'{head}{icmp},"flow":{{"pkts_toserver":{pkts_s},"pkts_toclient":{pkts_c},"bytes_toserver":{bytes_s},'
+                f'{head}{icmp}{_APP_TEXT[app]},"flow":{{"pkts_toserver":{pkts_s},"pkts_toclient":{pkts_c},"bytes_toserver":{bytes_s},'
                 f'"bytes_toclient":{bytes_c},"start":"{clock.text(start)}","end":"{clock.text(ts)}",'
                 f'"age":{ts // 1_000_000 - start // 1_000_000},"state":"{STATES[state]}","reason":"{REASONS[reason]}",'
                 f'"alerted":{"true" if alerted else "false"}}}{tcp}}}'

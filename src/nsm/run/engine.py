@@ -10,6 +10,7 @@ import msgspec
 from nsm.alert.desk import SETTINGS as ALERT
 from nsm.decode.rows import SETTINGS as DECODE
 from nsm.errors import SettingsError
+from nsm.kernels.flows import TURN_NEVER, TURN_PORT, TURN_ZEEK
 from nsm.model.address import Networks
 from nsm.output.eve import EveOptions
 from nsm.pipeline import HOME_NET, Analyst, detector_specs
@@ -62,13 +63,13 @@ class Engine:
 
     def worker_settings(self, shard: int = 0, shards: int = 1, seed: int = 0, iface: int = 0) -> WorkerSettings:
         """What worker ``shard`` of ``shards`` is made with."""
-        ours = self.read.profile == "default"
+        turn = {"default": TURN_PORT, "suricata": TURN_NEVER, "zeek": TURN_ZEEK}[self.read.profile]
         midstream = self.read.midstream if self.read.midstream is not None else self.read.profile != "suricata"
         return WorkerSettings(
             decode=self.settings.section("decode"),
             flow=self._flow_settings(),
             options=TrackOptions(
-                shard=shard, shards=shards, midstream=midstream, turn=ours or self.read.profile == "zeek", seed=seed
+                shard=shard, shards=shards, midstream=midstream, turn=turn, history=self.read.profile == "zeek", seed=seed
             ),
             home_net=self.home, batch_packets=self.read.batch_packets, iface=iface,
             checksums=bool(self.read.checksum_validation),

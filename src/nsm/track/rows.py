@@ -7,14 +7,16 @@ from typing import Final
 import numpy as np
 
 from nsm.kernels import table as t
-from nsm.model.flow import FLOW, Report
+from nsm.model.flow import APPS, FLOW, Report
 from nsm.model.table import Array, Rows
 from nsm.model.traffic import TARGET
 
 # Columns that order rows and are no part of the tables.
 TICK: Final = "tick"
 FIRST_NS: Final = "first_ns"
+HISTORY: Final = "history"  # words of kernels/history.py, one bytes object a row; only where they are kept
 
+_APPS = np.array(APPS, object)
 _U32 = np.uint64(0xFFFFFFFF)
 
 
@@ -26,13 +28,20 @@ def _half(words: Array, shift: int) -> Array:
     return ((words >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.uint16)
 
 
+def _records(words: Array) -> Array:
+    """Each row of u64[n, k] as one bytes object."""
+    made = np.empty(len(words), object)
+    made[:] = [row.tobytes() for row in np.ascontiguousarray(words)]
+    return made
+
+
 def sort_order(words: Array) -> Array:
     """The canonical order of output rows: tick, kind of report, first packet, flow."""
     report = words[:, t.O_REPORT] & np.uint64(0xFF)
     return np.lexsort((words[:, t.O_REPORT], words[:, t.O_FLOW_ID], words[:, t.FIRST], report, words[:, t.O_TICK]))
 
 
-def flow_rows(words: Array) -> Rows:
+def flow_rows(words: Array, history: bool = False) -> Rows:
     """FLOW rows of ``words`` u64[n, OUT], in that order, with the extra columns tick and first_ns."""
     state, origin, bits, key = words[:, t.STATE], words[:, t.REC], words[:, t.REC + t.C_BITS], words[:, t.KEY]
     report = words[:, t.O_REPORT]
@@ -41,6 +50,8 @@ def flow_rows(words: Array) -> Rows:
     payload, rtt = words[:, t.PAYLOAD], words[:, t.RTT]
     first, last = words[:, t.FIRST].astype(np.int64) // 1000, words[:, t.LAST].astype(np.int64) // 1000
     kind = _byte(report, 0)
+    bad = words[:, t.REC + t.C_BAD]
+    app_s, app_c = _byte(bad, 32), _byte(bad, 40)
     # "outcome" of a progress or ended row is what the flow came to; reason is of ended rows alone.
     columns = {
         "ts": last,
@@ -61,6 +72,9 @@ def flow_rows(words: Array) -> Rows:
         "src_port": np.where(b_began, low, high),
         "dst_port": np.where(b_began, high, low),
         "proto": _byte(key, 32),
+        "app": _APPS[np.where(app_s > 0, app_s, app_c)],
+        "app_s": app_s,
+        "app_c": app_c,
         "pkts_s": words[:, t.PKTS].copy(),
         "pkts_c": words[:, t.PKTS_C].copy(),
         "bytes_s": words[:, t.BYTES].copy(),
@@ -87,6 +101,8 @@ def flow_rows(words: Array) -> Rows:
         TICK: words[:, t.O_TICK].astype(np.int64),
         FIRST_NS: words[:, t.FIRST].astype(np.int64),
     }
+    if history:
+        columns[HISTORY] = _records(words[:, t.O_HISTORY : t.OUT])
     return Rows(FLOW, columns, len(words))
 
 

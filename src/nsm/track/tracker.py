@@ -9,7 +9,8 @@ import numpy as np
 
 from nsm.decode.rows import DecodedRows
 from nsm.kernels import table as t
-from nsm.kernels.flows import track
+from nsm.kernels.flows import TURN_PORT, track
+from nsm.kernels.history import HIST
 from nsm.kernels.ticks import advance, finish, identify
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array, Rows
@@ -28,7 +29,8 @@ class TrackOptions(msgspec.Struct, frozen=True):
     shard: int = 0
     shards: int = 1
     midstream: bool = True
-    turn: bool = True
+    turn: int = TURN_PORT
+    history: bool = False
     seed: int = 0
 
 
@@ -71,6 +73,7 @@ class FlowTracker:
         self._slots = np.zeros(2 * records, np.uint64)
         self._rec = _aligned(records * t.REC)
         self._cold = _aligned(records * t.COLD)
+        self._hist = _aligned(records * HIST if options.history else 0)
         self._link, self._back = np.zeros(records, np.uint32), np.zeros(records, np.uint32)
         self._bucket, self._wheel_slot = np.zeros(t.BUCKETS, np.uint32), np.zeros(records, np.uint16)
         self._ring = np.zeros(2 * records, np.uint64)
@@ -109,11 +112,11 @@ class FlowTracker:
         first = 0
         while first < rows.count:
             first = track(
-                batch.data, batch.ts_ns, batch.offset, batch.wirelen, batch.links, batch.ifaces, batch.first_number,
+                batch.data, batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.ifaces, batch.first_number,
                 rows.pkt, rows.kinds, rows.key, rows.hashes, rows.a_hi, rows.a_lo, rows.b_hi, rows.b_lo, rows.direction,
-                rows.bads, rows.plens, rows.iplens, rows.seqs, rows.flag_bytes, rows.ttls, rows.vlans_inner, rows.icmps,
+                rows.bads, rows.pays, rows.plens, rows.iplens, rows.seqs, rows.acks, rows.windows, rows.flag_bytes, rows.ttls, rows.vlans_inner, rows.icmps,
                 first, rows.count, rows.flow,
-                self._slots, self._rec, self._cold, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
+                self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
                 self._free, self._targets, self._tslots, self._ports, self._cfg, self._st, self._out, self._seed,
             )  # fmt: skip
             if first < rows.count:
@@ -125,7 +128,7 @@ class FlowTracker:
     def advance(self, tick: int) -> None:
         """Let packet time pass up to that tick."""
         while not advance(
-            tick, self._slots, self._rec, self._cold, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
+            tick, self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
             self._free, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout, self._seed,
         ):  # fmt: skip
             self._collect()
@@ -134,7 +137,7 @@ class FlowTracker:
         """End all flows; the tracker takes no packet afterwards."""
         self._st[t.ST_CURSOR] = 0
         while not finish(
-            self._rec, self._cold, self._link, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout
+            self._rec, self._cold, self._hist, self._link, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout
         ):
             self._collect()
         self._st[t.ST_TICK] += 2_000_000_000  # everything is complete now
@@ -160,7 +163,7 @@ class FlowTracker:
         flows, self._flow_words = _complete(self._flow_words, t.O_TICK, self.tick)
         targets, self._target_words = _complete(self._target_words, t.TARGET, self.tick)
         return (
-            flow_rows(flows[sort_order(flows)]) if flows is not None else Rows.empty(FLOW),
+            flow_rows(flows[sort_order(flows)], len(self._hist) > 0) if flows is not None else Rows.empty(FLOW),
             target_rows(targets) if targets is not None else Rows.empty(TARGET),
         )
 
@@ -193,6 +196,6 @@ def _configuration(settings: FlowSettings, options: TrackOptions) -> Array:
     return np.array(
         [int(value * 1e9) for value in seconds]
         + [settings.unanswered_ms * 1_000_000, int(settings.progress_s * 1e9)]
-        + [options.shard, options.shards, int(options.midstream), int(options.turn), max(1, settings.flood_flows // 4)],
+        + [options.shard, options.shards, int(options.midstream), options.turn, max(1, settings.flood_flows // 4), int(options.history)],
         np.int64,
     )

@@ -62,7 +62,7 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
-        self._decoder = Decoder(settings.decode, settings.batch_packets, settings.options.seed)
+        self._decoder = Decoder(settings.decode, settings.batch_packets, settings.options.seed, settings.checksums)
         self._tracker = FlowTracker(settings.flow, settings.options)
         self._limit = RateLimit()
         ranges = [word for item in Networks(settings.home_net).ranges for word in item]
