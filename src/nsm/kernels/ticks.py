@@ -163,3 +163,45 @@ def identify(rec, records, ids):
     for index in range(records.size):
         record = np.int64(get(records, index))
         put(ids, index, t.flow_id(rec, record * REC) if record != 0xFFFFFFFF else np.uint64(0))
+
+
+@kernel
+def activity(rec, cold, live, out):
+    """Write what each flow moved since the last call to out u64[n * 7]; return the rows written.
+
+    A row: client hi, lo, server hi, lo, port | proto << 16 | app << 24, bytes to the server, to the client. Flows beyond
+    n wait for the next call. live i64: records in use, so that an emptier table is not searched to its end.
+    """
+    rows = 0
+    found = 0
+    record = 0
+    room = out.size // 7
+    while record * REC < rec.size and found < live and rows < room:
+        base, chill = record * REC, record * t.COLD
+        record += 1
+        if get(rec, base + t.NUMBER) == 0:
+            continue
+        found += 1
+        to_server, to_client = get(rec, base + t.BYTES), get(rec, base + t.BYTES_C)
+        new_s, new_c = to_server - get(cold, chill + t.C_SEEN_S), to_client - get(cold, chill + t.C_SEEN_C)
+        if new_s == 0 and new_c == 0:
+            continue
+        put(cold, chill + t.C_SEEN_S, to_server)
+        put(cold, chill + t.C_SEEN_C, to_client)
+        key = get(rec, base + t.KEY)
+        b_began = (get(rec, base + t.STATE) >> np.uint64(8)) & U1
+        place = rows * 7
+        client, server = (base + t.B_HI, base + t.A_HI) if b_began else (base + t.A_HI, base + t.B_HI)
+        put(out, place, get(rec, client))
+        put(out, place + 1, get(rec, client + 1))
+        put(out, place + 2, get(rec, server))
+        put(out, place + 3, get(rec, server + 1))
+        port = (key >> np.uint64(16)) & t.LOW16 if b_began else key & t.LOW16
+        looks = get(cold, chill + t.C_BAD) >> np.uint64(32)
+        app = looks & t.LOW8 if looks & t.LOW8 else (looks >> np.uint64(8)) & t.LOW8
+        proto = (key >> np.uint64(32)) & t.LOW8
+        put(out, place + 4, port | proto << np.uint64(16) | app << np.uint64(24))
+        put(out, place + 5, new_s)
+        put(out, place + 6, new_c)
+        rows += 1
+    return rows

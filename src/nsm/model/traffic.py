@@ -89,3 +89,20 @@ ANOMALY: Final = Table(
     ),
     sort=("ts", "packet", "event"),
 )
+
+ACTIVITY: Final = Table(
+    "activity",
+    "What one flow moved since the last look, a second ago: for the live page, never stored",
+    (
+        Column("src_hi", "uint64", "client address, upper half", stored=False),
+        Column("src_lo", "uint64", "client address, lower half", stored=False),
+        Column("dst_hi", "uint64", "server address, upper half", stored=False),
+        Column("dst_lo", "uint64", "server address, lower half", stored=False),
+        Column("dst_port", "uint16", "server port", stored=False),
+        Column("proto", "uint8", "IP protocol number", stored=False),
+        Column("app", "uint8", "a place in APPS", stored=False),
+        Column("bytes_s", "uint64", "bytes to the server", stored=False),
+        Column("bytes_c", "uint64", "bytes to the client", stored=False),
+    ),
+    sort=("src_hi", "src_lo", "dst_hi", "dst_lo"),
+)

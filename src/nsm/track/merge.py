@@ -54,23 +54,34 @@ def _lowest_source(rows: Rows, starts: Array, merged: Rows) -> None:
 
 
 class Merger:
-    """Takes records of ``workers`` workers; ``ready`` gives what none of them can still add to."""
+    """Takes records of workers 0 to n-1, of a live run also of workers that come and go.
+
+    ``ready`` gives what none of them can still add to.
+    """
 
     def __init__(self, workers: int) -> None:
-        self._marks = [-1] * workers
+        self._marks = dict.fromkeys(range(workers), -1)
         self._parts: list[Records] = []
         self._given = -1
 
+    def join(self, worker: int) -> None:
+        """A worker begins: it will say nothing earlier than what was handed on already."""
+        self._marks[worker] = self._given
+
+    def leave(self, worker: int) -> None:
+        """A worker has gone: nobody waits for it."""
+        self._marks.pop(worker, None)
+
     def add(self, worker: int, records: Records) -> None:
         """Take what a worker handed on."""
-        self._marks[worker] = max(self._marks[worker], records.watermark)
+        self._marks[worker] = max(self._marks.get(worker, -1), records.watermark)
         if len(records):
             self._parts.append(records)
 
     @property
     def watermark(self) -> int:
         """The tick that all workers have passed."""
-        return min(self._marks)
+        return min(self._marks.values(), default=self._given)
 
     def ready(self) -> Records | None:
         """The merged records up to the watermark, None when it has not moved."""

@@ -9,7 +9,7 @@ import numpy as np
 from nsm.kernels import table as t
 from nsm.model.flow import APPS, FLOW, Report
 from nsm.model.table import Array, Rows
-from nsm.model.traffic import TARGET
+from nsm.model.traffic import ACTIVITY, TARGET
 
 # Columns that order rows and are no part of the tables.
 TICK: Final = "tick"
@@ -133,6 +133,16 @@ def target_rows(words: Array) -> Rows:
     }
     rows = Rows(TARGET, columns, len(words))
     return rows.take(np.lexsort((rows["proto"], rows["port"], rows["dst_lo"], rows["dst_hi"], rows["ts"])))
+
+
+def activity_rows(words: Array) -> Rows:
+    """ACTIVITY rows of words u64[n, 7] (kernels/ticks.py)."""
+    columns = {
+        "src_hi": words[:, 0].copy(), "src_lo": words[:, 1].copy(), "dst_hi": words[:, 2].copy(),
+        "dst_lo": words[:, 3].copy(), "dst_port": _half(words[:, 4], 0), "proto": _byte(words[:, 4], 16),
+        "app": _byte(words[:, 4], 24), "bytes_s": words[:, 5].copy(), "bytes_c": words[:, 6].copy(),
+    }  # fmt: skip
+    return Rows(ACTIVITY, columns, len(words))
 
 
 def ended(rows: Rows) -> Rows:

@@ -11,14 +11,15 @@ from nsm.decode.rows import DecodedRows
 from nsm.kernels import table as t
 from nsm.kernels.flows import TURN_PORT, track
 from nsm.kernels.history import HIST
-from nsm.kernels.ticks import advance, finish, identify
+from nsm.kernels.ticks import activity, advance, finish, identify
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array, Rows
 from nsm.model.flow import FLOW
 from nsm.model.traffic import TARGET
-from nsm.track.rows import flow_rows, sort_order, target_rows
+from nsm.track.rows import activity_rows, flow_rows, sort_order, target_rows
 from nsm.track.settings import SERVER_PORTS_TCP, SERVER_PORTS_UDP, FlowSettings
 
+ACTIVITY_ROWS: Final = 8_192  # flows told of in one second of a live run
 OUT_ROWS: Final = 16_384  # rows that the kernels write before Python takes them away
 TICK_NS: Final = t.TICK_NS
 
@@ -86,6 +87,7 @@ class FlowTracker:
         self._cfg = _configuration(settings, options)
         self._out = np.zeros(OUT_ROWS * t.OUT, np.uint64)
         self._tout = np.zeros(targets * (t.TARGET + 1), np.uint64)
+        self._activity: Array | None = None
         self._flow_words: list[Array] = []
         self._target_words: list[Array] = []
 
@@ -166,6 +168,13 @@ class FlowTracker:
             flow_rows(flows[sort_order(flows)], len(self._hist) > 0) if flows is not None else Rows.empty(FLOW),
             target_rows(targets) if targets is not None else Rows.empty(TARGET),
         )
+
+    def activity(self) -> Rows:
+        """ACTIVITY rows: what flows moved since the last call, at most 8,192 of them."""
+        if self._activity is None:
+            self._activity = np.zeros(ACTIVITY_ROWS * 7, np.uint64)
+        rows = int(activity(self._rec, self._cold, int(self._st[t.ST_LIVE]), self._activity))
+        return activity_rows(self._activity[: rows * 7].reshape(rows, 7))
 
     def flow_ids(self, records: Array) -> Array:
         """u64: the flow_id of each record; 0 for 0xFFFFFFFF."""

@@ -80,6 +80,10 @@ class Worker:
         """The flow table's counters."""
         return self._tracker.counters
 
+    def activity(self) -> Rows:
+        """What flows moved since the last call."""
+        return self._tracker.activity()
+
     @property
     def waiting(self) -> int:
         """Rows that wait to be taken, roughly."""

@@ -1,0 +1,84 @@
+"""What every command is given as ``ctx.obj``: the options in common, and settings that are loaded when asked for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nsm.settings.load import Settings
+
+
+class Context:
+    """The options in common of one call of ``nsm``. ``environ`` is given by tests."""
+
+    def __init__(self, environ: Mapping[str, str] = os.environ) -> None:
+        self.environ = environ
+        self.config: str | None = None
+        self.data: str | None = None
+        self.verbosity = 0  # -1 quiet, 0 plain, 1 and 2 more
+        self.no_color = False
+        self.debug = False
+        self._settings: Settings | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether progress and notes are left out."""
+        return self.verbosity < 0
+
+    @property
+    def colour(self) -> bool:
+        """Whether stdout may have colours: NO_COLOR and FORCE_COLOR, else only on a terminal."""
+        if self.no_color or self.environ.get("NO_COLOR"):
+            return False
+        return bool(self.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+    def data_dir(self) -> Path:
+        """Where store and logs are; not made here."""
+        from nsm.settings.places import data_dir
+
+        return data_dir(self.data, self.environ)
+
+    def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
+        """The effective settings, those of the page included; SettingsError says which key is wrong and where.
+
+        ``flags`` (key -> value) are the command's own options. Without them they are loaded once.
+        """
+        if self._settings is not None and not flags:
+            return self._settings
+        from nsm.run.schema import load_settings
+
+        loaded = load_settings(config=self.config, page=self._page_settings(), flags=flags, environ=self.environ)
+        if not flags:
+            self._settings = loaded
+        return loaded
+
+    def _page_settings(self) -> dict[str, Any]:
+        """Key -> value of what was set on the page; nothing while there is no store."""
+        from nsm.store.database import DATABASE
+
+        if not (self.data_dir() / DATABASE).exists():
+            return {}
+        from nsm.store.accounts import Accounts
+
+        accounts = Accounts(self.data_dir())
+        try:
+            return accounts.page_settings()
+        finally:
+            accounts.close()
+
+    def note(self, text: str) -> None:
+        """Print one line for the person on stderr; nothing when quiet."""
+        if not self.quiet:
+            print(text, file=sys.stderr, flush=True)
+
+    def start_logging(self) -> None:
+        """Send warnings (with -v more) of the program to stderr."""
+        from nsm.run.logs import console
+
+        level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(self.verbosity, logging.DEBUG)
+        console(level)

@@ -1,0 +1,149 @@
+"""``nsm doctor``: is this machine fit, and what mends it when it is not. One function a check."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import click
+
+from nsm.cli import errors, output
+from nsm.cli.context import Context
+from nsm.errors import NsmError
+
+CAP_NET_RAW: Final = 13  # linux/capability.h
+FREE_BYTES_MIN: Final = 2 << 30  # the store drops old data early below this, store/settings.py free_early_bytes
+
+
+class Check(NamedTuple):
+    """The outcome of one check. ``state``: ok, warn (something will not work), fail (nothing will)."""
+
+    name: str
+    state: str
+    found: str
+    mend: str = ""
+
+
+@click.command(name="doctor", short_help="Check this machine and say what mends it.")
+@click.option("--warm", is_flag=True, help="Compile the kernels now (about 10 s, once).")
+@click.option("--fix", is_flag=True, help="Make missing directories and compile the kernels.")
+@output.output_options
+@click.pass_obj
+def command(context: Context, warm: bool, fix: bool, form: str, output_file: str | None, raw: bool) -> None:
+    """Check this machine and say what mends it.
+
+    \b
+      nsm doctor                 permission, kernels, libraries, disk
+      nsm doctor --warm          compile the kernels now and nothing else
+      nsm doctor --json          the same as JSON lines
+    """
+    if warm:
+        warm_kernels(context)
+        return
+    if fix:
+        from nsm.settings.places import make_private
+
+        make_private(context.data_dir(), context.environ)
+        warm_kernels(context)
+    found = list(checks(context))
+    rows: list[Mapping[str, Any]] = [check._asdict() for check in found]
+    with output.opened(output_file) as stream:
+        output.write_rows(rows, Check._fields, form=form, to=stream, raw=raw, colour=context.colour)
+    if any(check.state == "fail" for check in found):
+        raise click.exceptions.Exit(errors.SERVICE)
+
+
+def checks(context: Context) -> Iterator[Check]:
+    """The outcome of every check."""
+    yield python()
+    yield kernels(context)
+    yield permission()
+    yield libpcap()
+    yield data(context.data_dir())
+    yield disk(context.data_dir())
+    yield configuration(context)
+
+
+def python() -> Check:
+    """Python's version; the package cannot be installed on an older one, so this is for the record."""
+    return Check("python", "ok", sys.version.split()[0])
+
+
+def kernels(context: Context) -> Check:
+    """Is there a safe place for compiled kernels, and are they compiled?"""
+    from nsm.kernels.cache import cache_directory, candidates
+
+    place = Path(cache_directory())
+    if not any(place.is_relative_to(candidate) for candidate in candidates()):
+        return Check("kernel cache", "warn", "no safe directory: compiled at each start", "set NSM_CACHE_DIR")
+    if not any(place.rglob("*.nbc")):  # the machine code that Numba keeps
+        return Check("kernel cache", "warn", f"empty, the first start will be slow: {place}", "nsm doctor --warm")
+    return Check("kernel cache", "ok", str(place))
+
+
+def permission() -> Check:
+    """May this process open a capture socket? Read from the kernel, not tried."""
+    if has_capability(Path("/proc/self/status"), CAP_NET_RAW):
+        return Check("capture", "ok", "may capture (CAP_NET_RAW)")
+    return Check("capture", "warn", f"uid {os.getuid()} may read files but not capture", "sudo nsm run")
+
+
+def has_capability(status: Path, number: int) -> bool:
+    """Whether the effective set in a ``/proc/PID/status`` has a capability; False where there is no such file."""
+    try:
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> number & 1)
+    except (OSError, ValueError, IndexError):
+        return False
+    return False
+
+
+def libpcap() -> Check:
+    """Is libpcap there? Needed for capture filters; capture itself does without on Linux."""
+    from ctypes.util import find_library
+
+    if name := find_library("pcap"):
+        return Check("libpcap", "ok", name)
+    return Check("libpcap", "warn", "missing: no capture filters", "sudo apt install libpcap0.8")
+
+
+def data(directory: Path) -> Check:
+    """Can store and logs be written?"""
+    nearest = next(part for part in (directory, *directory.parents) if part.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        return Check("data", "fail", f"{nearest} cannot be written", "name another directory with --data")
+    if nearest != directory:
+        return Check("data", "ok", f"{directory} (made at the first start)")
+    if directory.stat().st_mode & 0o022:
+        return Check("data", "fail", f"{directory} can be written by other users", f"chmod 700 {directory}")
+    return Check("data", "ok", str(directory))
+
+
+def disk(directory: Path) -> Check:
+    """Is there room for the store?"""
+    nearest = next(part for part in (directory, *directory.parents) if part.exists())
+    free = shutil.disk_usage(nearest).free
+    state = "ok" if free >= FREE_BYTES_MIN else "warn"
+    return Check("disk", state, f"{free / 2**30:.1f} GiB free", "" if state == "ok" else "name another --data")
+
+
+def configuration(context: Context) -> Check:
+    """Is the configuration free of faults?"""
+    try:
+        settings = context.settings()
+        settings.check()
+    except NsmError as error:
+        return Check("configuration", "fail", f"{error} ({error.where})", error.mend)
+    return Check("configuration", "ok", f"{len(settings.fields)} settings, hash {settings.hash()}")
+
+
+def warm_kernels(context: Context) -> None:
+    """Compile every kernel that is not in the cache; one line each on stderr."""
+    from nsm.kernels.warm import warm
+
+    warm(lambda text: context.note(f"  {text}"))
