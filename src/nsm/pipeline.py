@@ -73,14 +73,14 @@ class Analyst:
                     (findings if isinstance(item, Finding) else near).append(item)  # type: ignore[arg-type]
         findings.sort(key=lambda finding: (-(-finding.ts // TICK_US), finding.ts, finding.detector, finding.key))
         alerts = tuple(self._desk.take(findings))
-        self._mark(records.flows, alerts)
-        return Result(records, alerts, tuple(near))
-
-    def _mark(self, flows: Rows, alerts: Iterable[Alert]) -> None:
-        """Set ``alerted`` of flows that an alert of the same or an earlier tick names."""
         for alert in alerts:
             for flow_id in alert.finding.flow_ids:
                 self._alerted[flow_id].append(-(-alert.finding.ts // TICK_US))
+        self.mark(records.flows)
+        return Result(records, alerts, tuple(near))
+
+    def mark(self, flows: Rows) -> None:
+        """Set ``alerted`` of flows that an alert of the same or an earlier tick named."""
         if not len(self._alerted) or not len(flows):
             return
         named = np.flatnonzero(np.isin(flows["flow_id"], np.fromiter(self._alerted, np.uint64)))

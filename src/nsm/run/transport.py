@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from nsm.model.flow import FLOW
 from nsm.model.table import TEXT, Rows, Table
-from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
+from nsm.model.traffic import ACTIVITY, ANOMALY, ARP, SECOND, TARGET
 from nsm.track.worker import Records
 
-TABLES: Final[dict[str, Table]] = {table.name: table for table in (FLOW, TARGET, ARP, ANOMALY, SECOND)}
+TABLES: Final[dict[str, Table]] = {table.name: table for table in (FLOW, TARGET, ARP, ANOMALY, SECOND, ACTIVITY)}
 MESSAGE_MAX: Final = 1 << 30
 _LENGTHS = struct.Struct("<II")
 
@@ -51,6 +51,14 @@ def _table_bytes(rows: Rows) -> bytes:
         writer.write_batch(batch)
     data = sink.getvalue()
     return struct.pack("<I", len(data)) + data
+
+
+def lengths_of(data: bytes | bytearray) -> tuple[int, int] | None:
+    """(bytes of the head, bytes of the body) of a message that begins here; None when too little is there."""
+    if len(data) < _LENGTHS.size:
+        return None
+    head, body = _LENGTHS.unpack_from(data)
+    return head, body
 
 
 def decode(head: bytes, body: bytes) -> Message:

@@ -1,0 +1,351 @@
+"""The analyst process: merges the workers' records in packet time, detects, alerts, stores, tells the live page.
+
+A worker's batch is forwarded to the store's writer under the worker's own number once its time has been judged, and the
+worker is told when the writer has it: so a batch is stored once, whichever process dies in between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from nsm.model.address import Networks, texts
+from nsm.model.finding import Alert
+from nsm.model.flow import Report
+from nsm.model.table import Rows
+from nsm.output.eve import EveWriter, in_order
+from nsm.output.eve_file import EveFile, EveFileSettings
+from nsm.pipeline import Result
+from nsm.run.child import begin
+from nsm.run.engine import Engine, engine_sections
+from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket_path
+from nsm.run.live_view import LiveView
+from nsm.run.transport import Message, encode, records_of
+from nsm.settings.load import load
+from nsm.settings.read_settings import ReadSettings
+from nsm.track.merge import Merger
+from nsm.track.worker import Records, empty_records
+
+log = logging.getLogger(__name__)
+
+SUBSCRIBER_BYTES_MAX: Final = 8 * 1024 * 1024  # beyond, a slow reader of the live feed loses rows, then seconds
+TURN_S: Final = 0.02
+
+
+class WorkerLink:
+    """One worker's connection and what of its batches is on its way to the store."""
+
+    def __init__(self, key: int, hello: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        self.key, self.writer = key, writer
+        self.name, self.boot, self.number = hello["name"], hello["boot"], hello["number"]
+        self.iface = hello["iface"]
+        self.waiting: deque[tuple[int, Records]] = deque()
+        self.shed = 0
+
+    def acknowledge(self, numbers: list[int]) -> None:
+        """Tell the worker what is stored."""
+        if numbers and not self.writer.is_closing():
+            self.writer.write(encode("ack", {"numbers": numbers}))
+
+
+class Subscriber:
+    """A reader of the live feed."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.writer = writer
+        self.skipped = 0
+
+    def send(self, kind: str, data: bytes) -> None:
+        """Send unless the reader is too far behind; alerts and states always go."""
+        if self.writer.is_closing():
+            return
+        waiting = self.writer.transport.get_write_buffer_size()
+        if waiting > SUBSCRIBER_BYTES_MAX and kind in ("rows", "second"):
+            self.skipped += 1
+            return
+        self.writer.write(data)
+
+
+class AnalystProcess:
+    """State of the process; the event loop calls in."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        runtime = Path(task["runtime"])
+        self._runtime = runtime
+        read = msgspec.convert(task["read"], ReadSettings)
+        sections = engine_sections()
+        names = {section.name for section in sections}
+        values = {key: value for key, value in task["values"].items() if key.rpartition(".")[0] in names}
+        engine = Engine(read, load(sections, environ={}, flags=values))
+        self._analyst = engine.analyst()
+        self._home = Networks(engine.home)
+        self._view = LiveView(self._home)
+        self._merger = Merger(0)
+        self._links: dict[int, WorkerLink] = {}
+        self._next_key = 0
+        self._boot = os.urandom(6).hex()
+        self._seq = 0
+        self._capture: dict[str, Any] = {"type": "capture", "state": "stopped", "interfaces": [], "error": None, "since": None, "demo": task["demo"]}  # fmt: skip
+        self._subscribers: list[Subscriber] = []
+        self._store = Sender(socket_path(runtime, STORE), encode("hello", {"role": "analyst"}))
+        self._on_way: dict[int, tuple[WorkerLink | None, int]] = {}
+        self._store_number = 0
+        self._interfaces: dict[int, str] = {}
+        self._hosts: dict[tuple[int, int], int] = {}
+        self._health: dict[str, Any] = {}
+        eve = msgspec.convert(task["eve"], EveFileSettings)
+        self._eve = EveFile(eve) if eve.path else None
+        self._eve_writer = EveWriter(engine.eve_options(interfaces=tuple(task["interfaces"])))
+        self._gaps: list[dict[str, Any]] = []
+        self._store.send(0, encode("settings", {"hash": engine.settings.hash(), "values": engine.settings.values()}))
+
+    async def run(self) -> None:
+        """Serve until the process is asked to end."""
+        servers = [
+            await asyncio.start_unix_server(handler, sock=listen(socket_path(self._runtime, name)))
+            for name, handler in ((ANALYST, self._worker), (LIVE, self._subscribe))
+        ]
+        second = time.time()
+        collected = 0.0
+        try:
+            while True:
+                await asyncio.sleep(TURN_S)
+                self._turn_store()
+                if time.time() >= second + 1:
+                    second = max(second + 1, time.time() - 1)
+                    self._second()
+                if time.monotonic() - collected > 10:
+                    collected = time.monotonic()
+                    gc.collect(1)
+        finally:
+            for server in servers:
+                server.close()
+            if self._eve is not None:
+                self._eve.close()
+
+    # ------------------------------------------------------------ workers
+
+    async def _worker(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One worker, or the supervisor with its news, until it goes."""
+        splitter, link = Splitter(), None
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            while data := await reader.read(1 << 20):
+                for message in splitter.feed(data):
+                    if message.kind == "hello":
+                        link = self._join(message.header, writer) if message.header["role"] == "worker" else None
+                    elif link is not None:
+                        self._from_worker(link, message)
+                    else:
+                        self._from_supervisor(message)
+        if link is not None:
+            self._merger.leave(link.key)
+            self._links.pop(link.key, None)
+            self._view.forget(link.name)
+            self._judge()
+        writer.close()
+
+    def _join(self, hello: dict[str, Any], writer: asyncio.StreamWriter) -> WorkerLink:
+        key = self._next_key
+        self._next_key += 1
+        link = WorkerLink(key, hello, writer)
+        self._links[key] = link
+        self._merger.join(key)
+        if self._interfaces.get(link.number) != link.iface:
+            self._interfaces[link.number] = link.iface
+            self._store.send(0, encode("interfaces", {"names": {str(n): name for n, name in self._interfaces.items()}}))
+        log.info("worker joined name=%s", link.name)
+        return link
+
+    def _from_worker(self, link: WorkerLink, message: Message) -> None:
+        if message.kind == "records":
+            records = records_of(message)
+            link.shed = message.header["shed"]
+            if message.header["number"]:
+                link.waiting.append((message.header["number"], records))
+            self._merger.add(link.key, records)
+            self._judge()
+        elif message.kind == "status":
+            self._view.status(link.name, message.header)
+            if "activity" in message.tables:
+                self._view.activity(message.tables["activity"])
+
+    def _judge(self) -> None:
+        """Analyse what all workers have passed, and send the batches of that time to the store."""
+        ready = self._merger.ready()
+        if ready is not None:
+            result = self._analyst.take(ready)
+            self._tell(result)
+            self._forward(result)
+
+    def _tell(self, result: Result) -> None:
+        records = result.records
+        for alert in result.alerts:
+            self._view.alert(alert)
+            self._publish("alert", {"type": "alert", "alert": alert.as_dict()})
+        if len(records.seconds):
+            self._view.seconds(records.seconds)
+        if len(records.flows):
+            self._view.flows(records.flows)
+        if self._eve is not None:
+            alerts = [self._eve_writer.alert(alert) for alert in result.alerts]
+            flows = list(self._eve_writer.flows(records.flows))
+            self._eve.write(in_order(flows, list(self._eve_writer.anomalies(records.anomalies)), alerts))
+
+    def _forward(self, result: Result) -> None:
+        """Each worker's batches up to the watermark, as they are; alerts and near misses travel with the first."""
+        alerts: tuple[Alert, ...] = result.alerts
+        near = result.near_misses
+        sent = False
+        for link in self._links.values():
+            while link.waiting and link.waiting[0][1].watermark <= result.records.watermark:
+                number, records = link.waiting.popleft()
+                extra = {} if sent else self._extras(alerts, near)
+                sent = True
+                self._store_batch((link.name, link.boot, number), self._stored(records), records, extra, link, number)
+        if not sent and (alerts or near or self._gaps):
+            self._seq += 1
+            empty = empty_records(result.records.watermark)
+            self._store_batch(("analyst", self._boot, self._seq), [], empty, self._extras(alerts, near), None, 0)
+
+    def _extras(self, alerts: Any, near: Any) -> dict[str, Any]:
+        gaps, self._gaps = self._gaps, []
+        return {
+            "alerts": [msgspec.to_builtins(alert) for alert in alerts], "near": [msgspec.to_builtins(item) for item in near],
+            "gaps": gaps,
+        }  # fmt: skip
+
+    def _stored(self, records: Records) -> list[Rows]:
+        tables = []
+        flows = records.flows.take(records.flows["report"] == Report.ENDED) if len(records.flows) else records.flows
+        if len(flows):
+            self._analyst.mark(flows)
+            tables.append(flows)
+        if len(records.seconds):
+            tables.append(records.seconds)
+        if len(records.anomalies):
+            ours = np.array([name.startswith("nsm.") for name in records.anomalies["event"].tolist()], np.bool_)
+            kept = records.anomalies.take(~ours)
+            if len(kept):
+                tables.append(kept)
+        return tables
+
+    def _store_batch(
+        self, batch_id: tuple[str, str, int], tables: list[Rows], records: Records, extra: dict[str, Any],
+        link: WorkerLink | None, number: int,
+    ) -> None:  # fmt: skip
+        self._store_number += 1
+        self._on_way[self._store_number] = (link, number)
+        header = {
+            "number": self._store_number, "batch_id": list(batch_id), "watermark": records.watermark * 250_000,
+            "hosts": self._hosts_of(records.flows), **extra,
+        }  # fmt: skip
+        self._store.send(self._store_number, encode("batch", header, tables))
+
+    def _hosts_of(self, flows: Rows) -> list[dict[str, Any]]:
+        """Local hosts of these flows that were not told of in the last minute."""
+        if not len(flows):
+            return []
+        local = self._home.contain(flows["src_hi"], flows["src_lo"])
+        part = flows.take(local)
+        if not len(part):
+            return []
+        _, first = np.unique(np.stack((part["src_hi"], part["src_lo"])), axis=1, return_index=True)
+        part = part.take(np.sort(first))
+        found = []
+        names = texts(part["src_hi"], part["src_lo"])
+        pairs = zip(part["src_hi"].tolist(), part["src_lo"].tolist(), part["ts"].tolist(), part["src_mac"].tolist(), strict=True)
+        for address, (hi, lo, ts, mac) in zip(names, pairs, strict=True):
+            if ts - self._hosts.get((hi, lo), -(1 << 62)) < 60_000_000:
+                continue
+            if len(self._hosts) > 65_536:
+                self._hosts.clear()
+            self._hosts[hi, lo] = ts
+            hardware = ":".join(f"{mac >> shift & 255:02x}" for shift in range(40, -8, -8)) if mac else ""
+            found.append({"address": address, "first_seen": ts, "last_seen": ts, "mac": hardware, "name": "", "local": True})
+        return found
+
+    def _turn_store(self) -> None:
+        """Exchange with the writer; pass acknowledgements on."""
+        before = {number for number, _ in self._store.kept}
+        for message in self._store.turn():
+            if message.kind == "health":
+                self._health = message.header["store"]
+        done = before - {number for number, _ in self._store.kept}
+        by_link: dict[int, tuple[WorkerLink, list[int]]] = {}
+        for number in done:
+            link, own = self._on_way.pop(number, (None, 0))
+            if link is not None:
+                by_link.setdefault(id(link), (link, []))[1].append(own)
+        for link, numbers in by_link.values():
+            link.acknowledge(numbers)
+
+    # ------------------------------------------------------------ supervisor and live feed
+
+    def _from_supervisor(self, message: Message) -> None:
+        if message.kind == "capture":
+            self._capture = {"type": "capture", **message.header}
+            self._publish("capture", self._capture)
+        elif message.kind == "gap":
+            header = message.header
+            self._gaps.append({
+                "start_us": int(header["from"] * 1e6), "stop_us": int(header["to"] * 1e6), "process": header["process"],
+                "what": header["what"], "packets": 0,
+            })  # fmt: skip
+            self._publish("gap", {"type": "gap", **header})
+            self._flush_gaps()
+        elif message.kind == "cleared":
+            self._view.clear()
+            self._publish("cleared", {"type": "cleared"})
+
+    def _flush_gaps(self) -> None:
+        self._seq += 1
+        empty = empty_records(max(self._merger.watermark, 0))
+        self._store_batch(("analyst", self._boot, self._seq), [], empty, self._extras((), ()), None, 0)
+
+    async def _subscribe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        subscriber = Subscriber(writer)
+        self._subscribers.append(subscriber)
+        subscriber.send("capture", encode("live", {"message": self._capture}))
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1 << 16):
+                pass
+        self._subscribers.remove(subscriber)
+        writer.close()
+
+    def _publish(self, kind: str, message: dict[str, Any]) -> None:
+        data = encode("live", {"message": message})
+        for subscriber in self._subscribers:
+            subscriber.send(kind, data)
+
+    def _second(self) -> None:
+        rows = self._view.rows()
+        if rows is not None:
+            self._publish("rows", rows)
+        capturing = self._capture.get("state") in ("running", "demo")
+        shed = sum(link.shed for link in self._links.values())
+        message = self._view.second(self._boot, capturing, shed)
+        message["store"] = self._health
+        self._publish("second", message)
+
+
+def main() -> None:
+    """Entry of the process."""
+    task = begin("analyst")
+    gc.disable()
+    process = AnalystProcess(task)
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(process.run())
+
+
+if __name__ == "__main__":
+    main()

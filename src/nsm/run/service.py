@@ -1,0 +1,89 @@
+"""What ``nsm run`` and ``nsm demo`` do before the supervisor takes over: settings, privileges, port, kernels, the link."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from nsm.run.logs import log_file
+from nsm.run.privileges import can_capture, keep_net_raw
+from nsm.serve.settings import bind
+from nsm.settings.places import make_private, owner
+from nsm.store.accounts import Accounts
+
+if TYPE_CHECKING:
+    from nsm.cli.context import Context
+
+LINK_HINT: Final = "open it once to set your password"
+
+
+def run_service(ctx: Context, flags: Mapping[str, Any], *, demo_speed: float = 0.0, fall_back: bool = False) -> None:
+    """Run the service until it is ended. NsmError for what makes that impossible."""
+    settings = ctx.settings(flags=flags)
+    listening = bind(settings.section("serve"))
+    if not demo_speed:
+        become_owner()
+    with contextlib.ExitStack() as stack:
+        if demo_speed:
+            data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nsm-demo-")))
+        else:
+            data = make_private(ctx.data_dir())
+            if fall_back and not can_capture():
+                demo_speed = 1.0
+                data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nsm-demo-")))
+                ctx.note("No permission to capture, so this is the demo.  To watch your own traffic:  sudo make run")
+        log_file(data)
+        _warm(ctx)
+        _serve(ctx, settings, data, demo_speed, listening)
+
+
+def become_owner() -> None:
+    """Under sudo: from here on the calling user, with the one capability that capturing needs."""
+    who = owner()
+    if os.geteuid() == 0 and who.uid:
+        os.environ["HOME"] = str(who.home)
+        keep_net_raw(who.uid, who.gid)
+    else:
+        keep_net_raw(None, None)
+
+
+def _warm(ctx: Context) -> None:
+    """Compile what is not in the cache, once, so that the workers need not all do it."""
+    from nsm.kernels.warm import cold, warm
+
+    if cold():
+        ctx.note("compiling kernels, once, about 15 s")
+        warm(lambda text: None)
+
+
+def _serve(ctx: Context, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:
+    from nsm.run.supervisor import Supervisor
+
+    accounts = Accounts(data)
+    host, port = listening.getsockname()[:2]
+    place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+    first_visit = not accounts.users() or bool(demo_speed)
+    link = f"{place}/login#{accounts.make_login_link()}" if first_visit else place
+    accounts.close()
+
+    def ready() -> None:
+        what = "demo" if demo_speed else "netsecmonitor"
+        hint = f"   ({LINK_HINT})" if first_visit else ""
+        sys.stderr.write(f"{what}: {link}{hint}\nCtrl-C ends it.\n")
+        sys.stderr.flush()
+
+    async def main() -> None:
+        supervisor = Supervisor(
+            settings, data, demo_speed=demo_speed, log_level=logging.WARNING, listening=listening, on_ready=ready
+        )
+        await supervisor.run()
+
+    asyncio.run(main())

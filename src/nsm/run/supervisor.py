@@ -1,0 +1,416 @@
+"""``nsm run``: starts the processes of the service, watches them, starts them again, and obeys the page.
+
+The supervisor keeps CAP_NET_RAW alone: it opens capture sockets and hands them to workers, so that a worker can be
+restarted and a capture started from the page. It reads no packet and no byte from strangers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import psutil
+
+from nsm.capture.afpacket import CaptureSettings, open_socket
+from nsm.capture.interfaces import default_interface, interfaces, networks_of
+from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
+from nsm.pipeline import HOME_NET
+from nsm.run.links import ANALYST, CONTROL, STORE, Splitter, listen, socket_path
+from nsm.run.privileges import can_capture, without_privileges
+from nsm.run.transport import Message, encode
+from nsm.settings.load import Settings
+from nsm.settings.read_settings import ReadSettings
+
+log = logging.getLogger(__name__)
+
+RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 3.0)  # waits before a restart, by how often it died lately: back within 5 s
+LATELY_S: Final = 60.0
+STOP_S: Final = 5.0
+INTERFACE_S: Final = 1.0
+TASK_LIMIT_S: Final = 10.0
+ASK_S: Final = 30.0
+
+
+class Process:
+    """One process of the service and how it is started."""
+
+    def __init__(self, name: str, module: str, task: Callable[[], tuple[dict[str, Any], tuple[int, ...]]]) -> None:
+        self.name, self.module, self.task = name, module, task
+        self.process: asyncio.subprocess.Process | None = None
+        self.deaths: list[float] = []
+        self.restarts = 0
+        self.wanted = True
+        self.watcher: asyncio.Task[None] | None = None
+        self.fault: dict[str, str] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self.process.pid if self.process is not None and self.process.returncode is None else None
+
+
+class Supervisor:
+    """State of the service; one event loop."""
+
+    def __init__(
+        self, settings: Settings, data: Path, *, demo_speed: float = 0.0, log_level: int = logging.WARNING,
+        listening: socket.socket, on_ready: Callable[[], None] | None = None,
+    ) -> None:  # fmt: skip
+        self._settings, self._data, self._demo, self._log_level = settings, data, demo_speed, log_level
+        self._capture: CaptureSettings = settings.section("capture")
+        self._runtime = data / "run"
+        self._listening = listening
+        self._processes: dict[str, Process] = {}
+        self._numbers: dict[str, int] = {}
+        self._selected: tuple[str, ...] = ()
+        self._filter = self._capture.filter
+        self._state = "stopped"
+        self._error: dict[str, Any] | None = None
+        self._since: float | None = None
+        self._rates: dict[str, dict[str, Any]] = {}
+        self._counters: dict[str, tuple[float, int, int]] = {}
+        self._analyst: asyncio.StreamWriter | None = None
+        self._stopping = asyncio.Event()
+        self._on_ready = on_ready
+
+    # ------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Run the service until SIGINT or SIGTERM."""
+        self._runtime.mkdir(mode=0o700, exist_ok=True)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopping.set)
+        control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
+        self._add("store", "nsm.run.store_writer", self._store_task)
+        self._add("analyst", "nsm.run.analyst", self._analyst_task)
+        self._add("web", "nsm.run.web", self._web_task)
+        teller = asyncio.create_task(self._tell_analyst())
+        try:
+            if self._demo:
+                await self._start_demo()
+            else:
+                with contextlib.suppress(NsmError):  # the page shows it, with its mend
+                    await self.start(None)
+            if self._on_ready is not None:
+                self._on_ready()
+            await self._stopping.wait()
+        finally:
+            teller.cancel()
+            await self._end_all()
+            control.close()
+
+    def _add(self, name: str, module: str, task: Callable[[], tuple[dict[str, Any], tuple[int, ...]]]) -> Process:
+        process = Process(name, module, task)
+        self._processes[name] = process
+        process.watcher = asyncio.create_task(self._keep(process))
+        return process
+
+    async def _keep(self, process: Process) -> None:
+        """Start a process again whenever it ends without being told to."""
+        while process.wanted:
+            try:
+                task, handed = process.task()
+            except NsmError as error:
+                self._failed(error)
+                await asyncio.sleep(RESTART_S[-1])
+                continue
+            await self._spawn(process, task, handed)
+            died = time.time()
+            if not process.wanted:
+                return
+            lately = [at for at in process.deaths if died - at < LATELY_S]
+            process.deaths = [*lately, died]
+            process.restarts += 1
+            pause = RESTART_S[min(len(lately), len(RESTART_S) - 1)]
+            log.error("process ended name=%s code=%s restart_in=%.1f", process.name, process.process and process.process.returncode, pause)  # fmt: skip
+            await asyncio.sleep(pause)
+            asyncio.get_running_loop().call_later(0.5, self._gap, process.name, died)
+
+    async def _spawn(self, process: Process, task: dict[str, Any], handed: tuple[int, ...]) -> None:
+        """Run a process to its end."""
+        process.fault = None
+        process.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", process.module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            pass_fds=handed, preexec_fn=without_privileges(),
+        )  # fmt: skip
+        for number in handed:
+            if number != self._listening.fileno():
+                os.close(number)
+        stdin = process.process.stdin
+        assert stdin is not None
+        with contextlib.suppress(ConnectionError):
+            stdin.write(msgspec.msgpack.encode(task))
+            await stdin.drain()
+            stdin.close()
+        stdout = process.process.stdout
+        assert stdout is not None
+        said = await stdout.read()
+        await process.process.wait()
+        for message in Splitter().feed(said):
+            if message.kind == "fault":
+                process.fault = message.header
+                self._failed(CaptureError(message.header["text"], where=message.header["where"], mend=message.header["mend"]))
+
+    async def _end(self, process: Process) -> None:
+        process.wanted = False
+        if process.process is not None and process.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.process.terminate()
+            try:
+                await asyncio.wait_for(process.process.wait(), STOP_S)
+            except TimeoutError:
+                process.process.kill()
+        if process.watcher is not None:
+            process.watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await process.watcher
+
+    async def _end_all(self) -> None:
+        """Workers first, so that what they hold arrives; then the others."""
+        workers = [process for name, process in self._processes.items() if name.startswith("capture")]
+        await asyncio.gather(*(self._end(process) for process in workers))
+        await asyncio.sleep(0.3)
+        for name in ("analyst", "web", "store"):
+            await self._end(self._processes[name])
+
+    def _gap(self, name: str, died: float) -> None:
+        """A process is back: say what was not watched meanwhile."""
+        what = {
+            "analyst": "Detection was interrupted; packets were kept.", "store": "Storing was interrupted; rows were kept.",
+            "web": "The page was interrupted.",
+        }.get(name, "Packets were not seen while a capture process was started again.")  # fmt: skip
+        asyncio.get_running_loop().create_task(
+            self._news("gap", {"what": what, "from": died, "to": time.time(), "process": name})
+        )
+
+    # ------------------------------------------------------------ tasks of the processes
+
+    def _common(self) -> dict[str, Any]:
+        return {"data": str(self._data), "runtime": str(self._runtime), "log_level": self._log_level}
+
+    def _home(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*HOME_NET, *networks_of(self._selected))))
+
+    def _store_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
+        settings = msgspec.structs.replace(self._settings.section("store"), home_net=self._home())
+        return {**self._common(), "settings": msgspec.to_builtins(settings)}, ()
+
+    def _analyst_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
+        read = ReadSettings(home_net=self._home())
+        return {
+            **self._common(), "read": msgspec.to_builtins(read), "values": self._settings.values(), "demo": bool(self._demo),
+            "eve": msgspec.to_builtins(self._settings.section("output.eve_file")), "interfaces": list(self._numbers),
+        }, ()  # fmt: skip
+
+    def _web_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
+        number = self._listening.fileno()
+        settings = msgspec.to_builtins(self._settings.section("serve"))
+        return {**self._common(), "settings": settings, "fd": number}, (number,)
+
+    def _worker_task(self, name: str, iface: str, group: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
+        from nsm.run.engine import Engine  # late: the engine is the workers', but their settings are made here
+
+        engine = Engine(ReadSettings(home_net=self._home()), self._settings)
+        number = self._numbers.setdefault(iface, len(self._numbers))
+        settings = engine.worker_settings(seed=int.from_bytes(os.urandom(6), "big"), iface=number)
+        capture = msgspec.structs.replace(self._capture, filter=self._filter)
+        task = {
+            **self._common(), "name": name, "iface": iface, "settings": msgspec.to_builtins(settings),
+            "capture": msgspec.to_builtins(capture), "kind": "demo" if self._demo else "ring", "speed": self._demo,
+        }  # fmt: skip
+        if self._demo:
+            return task, ()
+        sock = open_socket(iface, capture, group)
+        os.set_inheritable(sock.fileno(), True)
+        self._state, self._error = "running", None
+        self._since = self._since or time.time()
+        return {**task, "fd": sock.fileno()}, (sock.detach(),)
+
+    # ------------------------------------------------------------ capture
+
+    async def _start_demo(self) -> None:
+        self._selected, self._state, self._since = ("demo",), "demo", time.time()
+        self._add("capture-demo", "nsm.run.capture_worker", lambda: self._worker_task("capture-demo", "demo", None))
+
+    async def start(self, iface: str | None, bpf: str | None = None) -> dict[str, Any]:
+        """Capture on an interface (None: the configured ones, else that of the default route)."""
+        if self._demo:
+            raise CaptureError("this is the demo: it makes its own packets", mend="nsm run")
+        chosen = (iface,) if iface else self._capture.interfaces or tuple(filter(None, (default_interface(),)))
+        if not chosen:
+            raise self._failed(CaptureError("there is no network interface that is up", mend="ip link"))
+        if not can_capture():
+            raise self._failed(CapturePermissionError(
+                f"cannot capture on {chosen[0]}: permission denied",
+                where=f"AF_PACKET socket, interface {chosen[0]}, uid {os.geteuid()}",
+                mend="sudo nsm run   or   sudo nsm doctor --fix   (installs a service with CAP_NET_RAW only)",
+            ))  # fmt: skip
+        if bpf is not None:
+            self._filter = bpf
+        try:
+            for name in chosen:  # what is wrong is said now, to the one who asked
+                open_socket(name, msgspec.structs.replace(self._capture, filter=self._filter)).close()
+        except CaptureError as error:
+            raise self._failed(error) from None
+        await self._stop_workers()
+        self._selected, self._state, self._error, self._since = chosen, "running", None, time.time()
+        for place, name in enumerate(chosen):
+            for worker in range(max(1, self._capture.workers)):
+                group = (os.getpid() + place) & 0xFFFF if self._capture.workers > 1 else None
+                label = f"capture-{name}-{worker}"
+                self._add(label, "nsm.run.capture_worker", lambda n=label, i=name, g=group: self._worker_task(n, i, g))
+        await self._say_capture()
+        return self._shape()
+
+    async def stop(self) -> dict[str, Any]:
+        """End the capture; what it saw stays."""
+        if self._demo:
+            raise CaptureError("the demo cannot be stopped from the page", mend="Ctrl-C ends nsm demo")
+        await self._stop_workers()
+        self._state, self._since, self._error = "stopped", None, None
+        await self._say_capture()
+        return self._shape()
+
+    async def _stop_workers(self) -> None:
+        names = [name for name in self._processes if name.startswith("capture")]
+        await asyncio.gather(*(self._end(self._processes[name]) for name in names))
+        for name in names:
+            del self._processes[name]
+
+    def _failed(self, error: NsmError) -> NsmError:
+        self._state = "failed"
+        fixes = [part.strip() for part in error.mend.split("   or   ") if part.strip()]
+        kind = "permission" if isinstance(error, CapturePermissionError) else "capture"
+        self._error = {
+            "type": f"capture/{kind}", "title": str(error), "detail": str(error), "where": error.where,
+            "fix": [{"text": "", "cmd": fix} for fix in fixes],
+        }  # fmt: skip
+        self._since = None
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop().create_task(self._say_capture())
+        return error
+
+    def _shape(self) -> dict[str, Any]:
+        """The capture message of nsm.serve.backend."""
+        listed = []
+        for item in interfaces():
+            rate = self._rates.get(item.name, {})
+            listed.append({
+                "name": item.name, "state": item.state, "up": item.up, "addresses": list(item.addresses),
+                "pps": rate.get("pps", 0), "bps": rate.get("bps", 0), "drops": item.drops,
+                "selected": item.name in self._selected and self._state == "running",
+            })  # fmt: skip
+        listed.sort(key=lambda entry: (-entry["pps"], entry["name"] == "lo", entry["name"]))
+        return {
+            "type": "capture", "state": self._state, "interfaces": listed, "error": self._error, "since": self._since,
+            "demo": bool(self._demo),
+        }  # fmt: skip
+
+    # ------------------------------------------------------------ talking
+
+    async def _tell_analyst(self) -> None:
+        """Keep a connection to the analyst, and tell it the state of the capture once a second."""
+        while True:
+            now = time.time()
+            for item in interfaces():
+                before = self._counters.get(item.name)
+                if before is not None and now > before[0]:
+                    span = now - before[0]
+                    self._rates[item.name] = {
+                        "pps": max(0, round((item.packets - before[1]) / span)),
+                        "bps": max(0, round((item.octets - before[2]) * 8 / span)),
+                    }
+                self._counters[item.name] = (now, item.packets, item.octets)
+            await self._say_capture()
+            await asyncio.sleep(INTERFACE_S)
+
+    async def _say_capture(self) -> None:
+        shape = self._shape()
+        shape.pop("type")
+        await self._news("capture", shape)
+
+    async def _news(self, kind: str, header: dict[str, Any]) -> None:
+        try:
+            if self._analyst is None or self._analyst.is_closing():
+                _, self._analyst = await asyncio.open_unix_connection(socket_path(self._runtime, ANALYST))
+                self._analyst.write(encode("hello", {"role": "supervisor"}))
+            self._analyst.write(encode(kind, header))
+            await self._analyst.drain()
+        except (OSError, ConnectionError):
+            self._analyst = None
+            if kind == "gap":  # the analyst itself may be what was away
+                asyncio.get_running_loop().call_later(
+                    0.5, lambda: asyncio.get_running_loop().create_task(self._news(kind, header))
+                )
+
+    async def _obey(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client of the control socket."""
+        splitter = Splitter()
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(1 << 16):
+                for message in splitter.feed(data):
+                    writer.write(encode("answer", await self._answer(message)))
+                    await writer.drain()
+        writer.close()
+
+    async def _answer(self, message: Message) -> dict[str, Any]:
+        header = message.header
+        try:
+            if message.kind == "start":
+                return await self.start(header.get("iface"), header.get("bpf"))
+            if message.kind == "stop":
+                return await self.stop()
+            if message.kind == "clear":
+                return await self._clear(bool(header.get("keep_noted", True)))
+            if message.kind == "health":
+                return self._health()
+            if message.kind == "state":
+                return self._shape()
+            raise ServiceError(f"the service does not know {message.kind!r}")
+        except NsmError as error:
+            kind = "permission" if isinstance(error, CapturePermissionError) else (
+                "capture" if isinstance(error, CaptureError) else "service")  # fmt: skip
+            return {"fault": {"kind": kind, "text": str(error), "where": error.where, "mend": error.mend}}
+
+    async def _clear(self, keep_noted: bool) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(ASK_S):
+                reader, writer = await asyncio.open_unix_connection(socket_path(self._runtime, STORE))
+                writer.write(encode("clear", {"keep_noted": keep_noted}))
+                splitter = Splitter()
+                while data := await reader.read(1 << 16):
+                    for message in splitter.feed(data):
+                        if message.kind == "done":
+                            writer.close()
+                            if "error" in message.header:
+                                raise ServiceError(message.header["error"], where=message.header["where"])
+                            await self._news("cleared", {})
+                            return {"cleared": message.header["cleared"]}
+        except (OSError, TimeoutError) as error:
+            raise ServiceError("the store does not answer", where="store process", mend="nsm status") from error
+        raise ServiceError("the store went away while it was clearing", mend="nsm status")
+
+    def _health(self) -> dict[str, Any]:
+        found = []
+        for process in (None, *self._processes.values()):
+            pid = os.getpid() if process is None else process.pid
+            size = 0
+            if pid is not None:
+                with contextlib.suppress(psutil.Error):
+                    size = psutil.Process(pid).memory_info().rss
+            found.append({
+                "name": "supervisor" if process is None else process.name, "pid": pid, "alive": pid is not None,
+                "restarts": 0 if process is None else process.restarts, "rss_bytes": size, "cpu_pct": None,
+            })  # fmt: skip
+        return {"processes": found, "queues": {}, "store": {}}

@@ -1,0 +1,131 @@
+"""The web server process: gives nsm.serve its feed and its control over the service's Unix sockets, and runs uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import uvicorn
+
+from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
+from nsm.run.child import begin
+from nsm.run.links import CONTROL, LIVE, RETRY_S, Splitter, socket_path
+from nsm.run.transport import encode
+from nsm.serve.app import create_app
+from nsm.serve.backend import Message
+from nsm.serve.settings import ServeSettings
+from nsm.store.accounts import Accounts
+from nsm.store.reader import Reader
+
+log = logging.getLogger(__name__)
+
+CONTROL_TIMEOUT_S: Final = 10.0
+ERRORS: Final = {"permission": CapturePermissionError, "capture": CaptureError, "service": ServiceError}
+
+
+class SocketFeed:
+    """The analyst's messages; a lost connection is made again for ever."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def __aiter__(self) -> AsyncIterator[Message]:
+        while True:
+            try:
+                reader, writer = await asyncio.open_unix_connection(self._path)
+            except OSError:
+                await asyncio.sleep(RETRY_S)
+                continue
+            splitter = Splitter()
+            try:
+                while data := await reader.read(1 << 20):
+                    for message in splitter.feed(data):
+                        yield message.header["message"]
+            except ConnectionError:
+                pass
+            finally:
+                writer.close()
+            await asyncio.sleep(RETRY_S)
+
+
+class SocketControl:
+    """Commands to the supervisor, one connection each."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    async def _ask(self, kind: str, **header: Any) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(CONTROL_TIMEOUT_S):
+                reader, writer = await asyncio.open_unix_connection(self._path)
+                try:
+                    writer.write(encode(kind, header))
+                    splitter = Splitter()
+                    while data := await reader.read(1 << 20):
+                        for message in splitter.feed(data):
+                            return self._answer(message.header)
+                finally:
+                    writer.close()
+        except (OSError, TimeoutError) as error:
+            raise ServiceError("the service does not answer", where="control socket", mend="nsm status") from error
+        raise ServiceError("the service did not answer", where="control socket", mend="nsm status")
+
+    @staticmethod
+    def _answer(header: dict[str, Any]) -> dict[str, Any]:
+        fault = header.get("fault")
+        if fault:
+            leaf: type[NsmError] = ERRORS.get(fault["kind"], ServiceError)
+            raise leaf(fault["text"], where=fault["where"], mend=fault["mend"])
+        return header
+
+    async def interfaces(self) -> list[dict[str, Any]]:
+        """Interfaces of the machine, busiest first."""
+        found: list[dict[str, Any]] = (await self._ask("state"))["interfaces"]
+        return found
+
+    async def state(self) -> dict[str, Any]:
+        """The state of the capture."""
+        return await self._ask("state")
+
+    async def start(
+        self, iface: str | None, bpf: str | None = None, snaplen: int | None = None, ring_bytes: int | None = None
+    ) -> dict[str, Any]:
+        """Start the capture."""
+        return await self._ask("start", iface=iface, bpf=bpf, ring_bytes=ring_bytes)
+
+    async def stop(self) -> dict[str, Any]:
+        """Stop the capture."""
+        return await self._ask("stop")
+
+    async def clear_logs(self, keep_noted: bool = True) -> dict[str, int]:
+        """Delete what is stored."""
+        cleared: dict[str, int] = (await self._ask("clear", keep_noted=keep_noted))["cleared"]
+        return cleared
+
+    async def health(self) -> dict[str, Any]:
+        """Processes and queues."""
+        return await self._ask("health")
+
+
+def main() -> None:
+    """Entry of the process; the listening socket comes from the supervisor."""
+    task = begin("web")
+    data, runtime = Path(task["data"]), Path(task["runtime"])
+    settings = msgspec.convert(task["settings"], ServeSettings)
+    listening = socket.socket(fileno=task["fd"])
+    feed, control = SocketFeed(socket_path(runtime, LIVE)), SocketControl(socket_path(runtime, CONTROL))
+    reader, accounts = Reader(data), Accounts(data)
+    app = create_app(feed, control, reader, accounts, settings, data)
+    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="websockets")
+    uvicorn.Server(config).run(sockets=[listening])
+    reader.close()
+    accounts.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,276 @@
+"""Who may use the page, and what the page keeps: users, log-in links, sessions, audit, page settings, saved sessions.
+
+Plain rows of ``nsm.db``. Passwords are Argon2id hashes; tokens are random, and only their SHA-256 is kept, so
+that a copy of the file opens no session. Every table has a bound, and the oldest rows leave first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from nsm.errors import AuthError, StoreError
+from nsm.store.database import open_database, transaction
+
+ROLES: Final = ("admin", "analyst", "viewer")  # DESIGN 7; what each may do is the server's business
+PASSWORD_CHARS: Final = (8, 1024)  # at least, at most: NIST SP 800-63B, 5.1.1.2; the upper bound is ours
+SESSIONS_MAX: Final = 1_000  # ours: a browser holds one
+AUDIT_ROWS_MAX: Final = 100_000
+SAVED_SESSIONS_MAX: Final = 1_000
+SAVED_BYTES_MAX: Final = 16 << 20
+PAGE_SETTINGS_MAX: Final = 1_000
+LINK_S: Final = 24 * 3600
+
+
+class User(msgspec.Struct, frozen=True):
+    """A person who may log in."""
+
+    name: str
+    role: str
+    created_us: int
+
+
+class Session(msgspec.Struct, frozen=True):
+    """An open log-in. ``token`` belongs into the cookie and is known only when it is made; ``csrf`` into the page."""
+
+    name: str
+    role: str
+    csrf: str
+    until_us: int
+    token: str = ""
+
+
+class SavedSession(msgspec.Struct, frozen=True):
+    """A list of log rows that a person kept; ``logs`` is empty in listings."""
+
+    id: int
+    title: str
+    timestamp: str
+    logs: tuple[dict[str, Any], ...] = ()
+
+
+class Accounts:
+    """The accounts of one store; any process may hold one. ``clock`` gives seconds since 1970."""
+
+    def __init__(self, directory: Path, clock: Callable[[], float] = time.time) -> None:
+        self._connection = open_database(directory)
+        self._lock = threading.RLock()
+        self._clock = clock
+        self._hasher = PasswordHasher()
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._connection.close()
+
+    # Users
+
+    def users(self) -> list[User]:
+        """All users by name; empty before the first visit."""
+        return [User(*row) for row in self._all("SELECT name, role, created_us FROM user ORDER BY name")]
+
+    def add_user(self, name: str, password: str, role: str = "admin") -> User:
+        """The user made; AuthError when the name is taken or empty, the role unknown, or the password too short."""
+        if role not in ROLES:
+            raise AuthError(f"unknown role: {role}", mend=f"one of {', '.join(ROLES)}")
+        if not name or len(name) > 64 or not name.isprintable():
+            raise AuthError("a user name has 1 to 64 printable characters")
+        user = User(name, role, self._now())
+        row = (name, self._hash(password), role, user.created_us)
+        if not self._change("INSERT OR IGNORE INTO user VALUES (?,?,?,?)", row):
+            raise AuthError(f"there is already a user {name}", mend="choose another name")
+        return user
+
+    def set_password(self, name: str, password: str) -> None:
+        """Give a user a new password and end all their sessions; AuthError when there is no such user."""
+        hashed = self._hash(password)
+        with self._lock, transaction(self._connection):
+            if not self._connection.execute("UPDATE user SET hash=? WHERE name=?", (hashed, name)).rowcount:
+                raise AuthError(f"there is no user {name}")
+            self._connection.execute("DELETE FROM session WHERE name=?", (name,))
+
+    def remove_user(self, name: str) -> None:
+        """Remove a user with their sessions and links; AuthError when it is the last admin or not there."""
+        with self._lock, transaction(self._connection):
+            execute = self._connection.execute
+            others = execute("SELECT count(*) FROM user WHERE role='admin' AND name<>?", (name,)).fetchone()[0]
+            if not others:
+                raise AuthError(f"{name} is the last admin", mend="add another admin first")
+            if not execute("DELETE FROM user WHERE name=?", (name,)).rowcount:
+                raise AuthError(f"there is no user {name}")
+            execute("DELETE FROM session WHERE name=?", (name,))
+            execute("DELETE FROM login_link WHERE name=?", (name,))
+
+    def verify(self, name: str, password: str) -> User:
+        """The user whose password this is; AuthError otherwise. Takes as long for a name that does not exist."""
+        rows = self._all("SELECT name, role, created_us, hash FROM user WHERE name=?", (name,))
+        hashed = rows[0][3] if rows else ""
+        if not rows or len(password) > PASSWORD_CHARS[1]:
+            self._hasher.hash("as slow as a real one")
+            raise AuthError("wrong name or password")
+        try:
+            self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError) as error:
+            raise AuthError("wrong name or password") from error
+        if self._hasher.check_needs_rehash(hashed):
+            self._change("UPDATE user SET hash=? WHERE name=?", (self._hasher.hash(password), name))
+        return User(*rows[0][:3])
+
+    # One-time links
+
+    def make_login_link(self, name: str = "admin", seconds: int = LINK_S) -> str:
+        """A new one-time token that lets its holder set the password of ``name``; older ones of that name end."""
+        token = secrets.token_urlsafe(32)
+        with self._lock, transaction(self._connection):
+            self._connection.execute("DELETE FROM login_link WHERE name=? OR until_us<?", (name, self._now()))
+            row = (_digest(token), name, self._now() + seconds * 1_000_000)
+            self._connection.execute("INSERT INTO login_link VALUES (?,?,?)", row)
+        return token
+
+    def login_link(self, token: str) -> str:
+        """The name a link is for, without using it up; AuthError when it is unknown, used or too old."""
+        rows = self._all("SELECT name FROM login_link WHERE digest=? AND until_us>=?", (_digest(token), self._now()))
+        if not rows:
+            raise AuthError("this link is not valid any more", mend="nsm users link   prints a new one")
+        return str(rows[0][0])
+
+    def take_login_link(self, token: str) -> str:
+        """As ``login_link``, and the link is used up: of two callers one gets the name, the other AuthError."""
+        name = self.login_link(token)
+        if not self._change("DELETE FROM login_link WHERE digest=?", (_digest(token),)):
+            raise AuthError("this link is not valid any more", mend="nsm users link   prints a new one")
+        return name
+
+    # Sessions
+
+    def open_session(self, name: str, hours: float = 12) -> Session:
+        """A new session of that user, with its token; AuthError when there is no such user."""
+        user = next((user for user in self.users() if user.name == name), None)
+        if user is None:
+            raise AuthError(f"there is no user {name}")
+        now = self._now()
+        session = Session(
+            name, user.role, secrets.token_urlsafe(24), now + int(hours * 3.6e9), secrets.token_urlsafe(32)
+        )
+        with self._lock, transaction(self._connection):
+            self._connection.execute("DELETE FROM session WHERE until_us<?", (now,))
+            row = (_digest(session.token), name, session.csrf, now, session.until_us)
+            self._connection.execute("INSERT INTO session VALUES (?,?,?,?,?)", row)
+            self._trim("session", "opened_us", SESSIONS_MAX)
+        return session
+
+    def session(self, token: str) -> Session | None:
+        """The open session of that token, with the user's role of now; None when there is none."""
+        rows = self._all(
+            "SELECT s.name, u.role, s.csrf, s.until_us FROM session s JOIN user u USING(name)"
+            " WHERE s.digest=? AND s.until_us>=?",
+            (_digest(token), self._now()),
+        )
+        return Session(*rows[0]) if rows else None
+
+    def close_session(self, token: str) -> None:
+        """End one session; nothing happens when it has ended already."""
+        self._change("DELETE FROM session WHERE digest=?", (_digest(token),))
+
+    def close_sessions(self, name: str) -> int:
+        """End all sessions of a user; how many there were."""
+        return self._change("DELETE FROM session WHERE name=?", (name,))
+
+    # Audit
+
+    def audit(self, who: str, action: str, detail: str = "") -> None:
+        """Note who did what; the oldest of ``AUDIT_ROWS_MAX`` rows leave."""
+        with self._lock, transaction(self._connection):
+            row = (self._now(), who, action, detail[:2000])
+            self._connection.execute("INSERT INTO audit(ts, who, action, detail) VALUES (?,?,?,?)", row)
+            self._trim("audit", "id", AUDIT_ROWS_MAX)
+
+    def audit_log(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest entries first: id, ts (us), who, action, detail."""
+        rows = self._all("SELECT id, ts, who, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,))
+        return [dict(zip(("id", "ts", "who", "action", "detail"), row, strict=True)) for row in rows]
+
+    # Settings made on the page
+
+    def page_settings(self) -> dict[str, Any]:
+        """Dotted key -> value of every setting made on the page."""
+        return {key: json.loads(value) for key, value in self._all("SELECT key, value FROM page_setting")}
+
+    def set_page_setting(self, key: str, value: Any) -> None:
+        """Keep one setting; None removes it. StoreError above ``PAGE_SETTINGS_MAX``."""
+        if value is None:
+            self._change("DELETE FROM page_setting WHERE key=?", (key,))
+            return
+        with self._lock, transaction(self._connection):
+            execute = self._connection.execute
+            execute("INSERT OR REPLACE INTO page_setting VALUES (?,?)", (key, json.dumps(value)))
+            if execute("SELECT count(*) FROM page_setting").fetchone()[0] > PAGE_SETTINGS_MAX:
+                raise StoreError("too many settings made on the page", mend="use the configuration file")
+
+    # Saved sessions: lists of log rows, as the seed contract has them
+
+    def save_session(self, title: str, timestamp: str, logs: list[dict[str, Any]]) -> int:
+        """The id of the list now kept; StoreError when it or the whole is too large."""
+        text = json.dumps(logs, separators=(",", ":"))
+        if len(text) > SAVED_BYTES_MAX:
+            raise StoreError("the session is too large to be saved", mend="filter the rows, or export them as CSV")
+        with self._lock, transaction(self._connection):
+            execute = self._connection.execute
+            if execute("SELECT count(*) FROM saved_session").fetchone()[0] >= SAVED_SESSIONS_MAX:
+                raise StoreError("there are too many saved sessions", mend="delete some first")
+            row = (title[:500], timestamp[:64], text)
+            made = execute("INSERT INTO saved_session(title, timestamp, logs) VALUES (?,?,?)", row).lastrowid
+        return int(made or 0)
+
+    def saved_sessions(self) -> list[SavedSession]:
+        """All saved sessions without their rows, newest first."""
+        rows = self._all("SELECT id, title, timestamp FROM saved_session ORDER BY id DESC")
+        return [SavedSession(*row) for row in rows]
+
+    def saved_session(self, session_id: int) -> SavedSession | None:
+        """One saved session with its rows; None when there is none."""
+        rows = self._all("SELECT id, title, timestamp, logs FROM saved_session WHERE id=?", (session_id,))
+        if not rows:
+            return None
+        number, title, timestamp, logs = rows[0]
+        return SavedSession(number, title, timestamp, tuple(json.loads(logs)))
+
+    def delete_saved_session(self, session_id: int) -> bool:
+        """True when there was one."""
+        return bool(self._change("DELETE FROM saved_session WHERE id=?", (session_id,)))
+
+    def _now(self) -> int:
+        return int(self._clock() * 1_000_000)
+
+    def _hash(self, password: str) -> str:
+        least, most = PASSWORD_CHARS
+        if not least <= len(password) <= most:
+            raise AuthError(f"a password has at least {least} characters", mend="choose a longer one")
+        return self._hasher.hash(password)
+
+    def _all(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
+        with self._lock:
+            return self._connection.execute(sql, values).fetchall()
+
+    def _change(self, sql: str, values: tuple[Any, ...]) -> int:
+        with self._lock, transaction(self._connection):
+            return self._connection.execute(sql, values).rowcount
+
+    def _trim(self, table: str, order: str, most: int) -> None:
+        # Table and column names are ours, never a caller's.
+        cut = f"SELECT {order} FROM {table} ORDER BY {order} DESC LIMIT 1 OFFSET {most}"
+        self._connection.execute(f"DELETE FROM {table} WHERE {order} <= ({cut})")
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

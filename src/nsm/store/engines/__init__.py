@@ -1,0 +1,1 @@
+"""One file an engine: how a plan is written in its SQL. Nothing outside the store imports them."""
