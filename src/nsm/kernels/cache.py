@@ -28,20 +28,21 @@ def candidates() -> Iterator[Path]:
         yield Path(state.split(":")[0]) / "cache"
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         yield Path(xdg) / "nsm"
-    home = os.environ.get("HOME") or os.path.expanduser("~")
+    home = os.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path's raises without a home
     if home.startswith("/"):
         yield Path(home) / ".cache" / "nsm"
 
 
 def usable(directory: Path) -> bool:
-    """Is it (made now if it can be) a directory of this user that nobody else can write?"""
+    """Is it (made now if it can be) a directory of this user that nobody else can write?
+
+    One that others could write is refused, not mended: what lies in it may be theirs already.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = directory.stat()
-        if status.st_uid != os.geteuid():
+        if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
             return False
-        if stat.S_IMODE(status.st_mode) & 0o022:
-            directory.chmod(0o700)
         return os.access(directory, os.W_OK | os.X_OK)
     except OSError:
         return False
@@ -55,11 +56,30 @@ def digest() -> str:
     return total.hexdigest()[:16]
 
 
-def cache_directory() -> str:
-    """The directory for this version of the kernels; made when missing."""
+def safe_directory() -> Path | None:
+    """The directory for this version of the kernels, made when missing; None when no place is safe."""
     for place in candidates():
         if usable(place) and usable(place / "kernels") and usable(place / "kernels" / digest()):
-            return str(place / "kernels" / digest())
+            return place / "kernels" / digest()
+    return None
+
+
+def cache_directory() -> str:
+    """The directory for this version of the kernels: the safe one, else a private one that goes with the process."""
+    if found := safe_directory():
+        return str(found)
     private = tempfile.mkdtemp(prefix="nsm-kernels-")
     atexit.register(shutil.rmtree, private, ignore_errors=True)
     return private
+
+
+def cold() -> bool:
+    """Will the engine have to compile its kernels first? Asked before Numba is imported, so that a line can be printed.
+
+    Judged by the flow kernel, which ``warm`` compiles last and which takes longest: there is no whole cache without it.
+    """
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in {"", "0"}:
+        return False
+    named = os.environ.get("NUMBA_CACHE_DIR")
+    place = Path(named) if named else safe_directory()
+    return place is None or not any(place.rglob("flows.track-*.nbc"))

@@ -208,12 +208,12 @@ def _forgettable(rec, base):
 def _flooded(proto, flags, key, side, a_hi, a_lo, b_hi, b_lo, limit, bytes_, targets, tslots, st):
     """Count a packet that would begin a flow to a target which has too many unfinished ones in this tick already.
 
-    True when it was counted there and must not get a record. A SYN-ACK is of its sender's account.
+    True when it was counted there and must not get a record. SYN-ACK and RST are of their sender's account.
     """
-    synack = proto == 6 and flags & (SYN | ACK) == SYN | ACK
-    if proto == 6 and not flags & SYN:
+    reply = proto == 6 and (flags & RST != 0 or flags & (SYN | ACK) == SYN | ACK)
+    if proto == 6 and not flags & (SYN | RST):
         return False
-    to_b = (side == 0) != synack
+    to_b = (side == 0) != reply
     hi, lo = (b_hi, b_lo) if to_b else (a_hi, a_lo)
     port = np.uint64(0)
     if proto != 1 and proto != 58:
@@ -225,7 +225,7 @@ def _flooded(proto, flags, key, side, a_hi, a_lo, b_hi, b_lo, limit, bytes_, tar
     if get(targets, place + t.T_FLOWS) < finished + limit:
         return False
     put(st, t.ST_COUNTED, get(st, t.ST_COUNTED) + 1)
-    if not synack:
+    if not reply:
         s_hi, s_lo = (a_hi, a_lo) if to_b else (b_hi, b_lo)
         _source(targets, place, s_hi, s_lo)
         add(targets, place + t.T_PKTS, U1)
@@ -420,6 +420,12 @@ def track(
                 reason = REUSE
             if reason:
                 close(rec, cold, hist, record, reason, tick + 1, ts, out, st)
+                if _flooded(
+                    proto, flags, word, side, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row),
+                    np.uint64(get(cfg, t.CFG_FLOOD)), np.uint64(get(wirelen, number)), targets, tslots, st,
+                ):  # fmt: skip
+                    release(slots, rec, link, back, bucket, wheel_slot, free, record, st, seed)
+                    continue
                 t.wheel_remove(link, back, bucket, record, np.int64(get(wheel_slot, record)))
                 fresh = True
         else:

@@ -6,7 +6,7 @@ travel as ``Rows`` from the tracker to every sink, so that no Python object is m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -68,12 +68,13 @@ class Rows:
     Columns that the maker does not know are left out and read as their default.
     """
 
-    __slots__ = ("_columns", "_length", "table")
+    __slots__ = ("_columns", "_derived", "_length", "table")
 
     def __init__(self, table: Table, columns: Mapping[str, Array], length: int | None = None) -> None:
         self.table = table
         self._columns = dict(columns)
         self._length = len(next(iter(self._columns.values()))) if length is None else length
+        self._derived: dict[str, Any] = {}
 
     def __len__(self) -> int:
         return self._length
@@ -93,6 +94,12 @@ class Rows:
 
     def __contains__(self, name: str) -> bool:
         return name in self._columns
+
+    def once(self, name: str, make: Callable[[Rows], Any]) -> Any:
+        """``make(self)``, made once however many ask for it under that name; the rows must not change afterwards."""
+        if name not in self._derived:
+            self._derived[name] = make(self)
+        return self._derived[name]
 
     def take(self, index: Array) -> Rows:
         """The rows at ``index`` (positions or a boolean mask), in that order."""

@@ -55,25 +55,25 @@ class EveOptions(msgspec.Struct, frozen=True):
         return kind in (self.types if self.types is not None else {"flow", "alert", "anomaly", "stats"})
 
 
-class Clock:
-    """Time stamps of columns; the text of a second is made once."""
+def stamp(us: int) -> str:
+    """2026-01-31T12:00:00.000000+0000."""
+    second, part = divmod(us, 1_000_000)
+    return f"{np.datetime64(min(max(second, 0), LAST_SECOND), 's')}.{part:06d}+0000"
 
-    def __init__(self) -> None:
-        self._second, self._text = -1, ""
 
-    def text(self, us: int) -> str:
-        """2026-01-31T12:00:00.000000+0000."""
-        second, part = divmod(us, 1_000_000)
-        if second != self._second:
-            self._second = second
-            self._text = str(np.datetime64(min(max(second, 0), LAST_SECOND), "s"))
-        return f"{self._text}.{part:06d}+0000"
+def stamps(us: Array) -> list[str]:
+    """The time stamps of a column; the text of a second is made once."""
+    seconds, place = np.unique(np.clip(us // 1_000_000, 0, LAST_SECOND), return_inverse=True)
+    names = np.datetime_as_string(seconds.astype("datetime64[s]")).tolist()
+    return [f"{names[at]}.{part:06d}+0000" for at, part in zip(place.tolist(), (us % 1_000_000).tolist(), strict=True)]
 
 
 def _flag_fields(flags: int) -> str:
     return "".join(f',"{name}":true' for bit, name in FLAG_NAMES if flags & bit)
 
 
+_ICMP: Final = (PROTO_ICMP, PROTO_ICMPV6)
+_NAME: Final = tuple(f'"{PROTO_NAMES.get(number) or number}"' for number in range(256))
 _APP_TEXT: Final = {name: f',"app_proto":"{name}"' if name else "" for name in APPS}
 _TCP_TEXT: Final = tuple(_flag_fields(flags) for flags in range(256))
 
@@ -103,11 +103,10 @@ def _mac(value: int) -> str:
 
 
 class EveWriter:
-    """Turns rows and alerts into lines (bytes without the line end). Holds no state but a clock's last second."""
+    """Turns rows and alerts into lines (bytes without the line end). Holds no state."""
 
     def __init__(self, options: EveOptions) -> None:
         self._options = options
-        self._clock = Clock()
 
     def wants(self, kind: str) -> bool:
         """Is that event type written?"""
@@ -123,45 +122,44 @@ class EveWriter:
         if self._options.wants("netflow"):
             yield from self._netflow_lines(wanted)
 
-    def _ends(self, rows: Rows, index: int | None = None) -> list[str]:
+    def _ends(self, rows: Rows) -> list[str]:
         """Address, port and protocol fields of each row."""
         full = not self._options.ipv6_compress
         sources = texts(rows["src_hi"], rows["src_lo"], full=full)
         targets = texts(rows["dst_hi"], rows["dst_lo"], full=full)
-        fields = []
-        for src, dst, sport, dport, proto, version in zip(
-            sources, targets, rows["src_port"].tolist(), rows["dst_port"].tolist(), rows["proto"].tolist(),
-            rows["ip_v"].tolist(), strict=True,
-        ):  # fmt: skip
-            name = PROTO_NAMES.get(proto) or str(proto)
-            if proto in PORTED:
-                fields.append(
-                    f'"src_ip":"{src}","src_port":{sport},"dest_ip":"{dst}","dest_port":{dport},"ip_v":{version},"proto":"{name}"'
-                )
-            else:
-                fields.append(f'"src_ip":"{src}","dest_ip":"{dst}","ip_v":{version},"proto":"{name}"')
-        return fields
+        columns = [rows[name].tolist() for name in ("src_port", "dst_port", "proto", "ip_v")]
+        return [
+            f'"src_ip":"{src}","src_port":{sport},"dest_ip":"{dst}","dest_port":{dport},"ip_v":{version},"proto":{_NAME[proto]}'
+            if proto in PORTED
+            else f'"src_ip":"{src}","dest_ip":"{dst}","ip_v":{version},"proto":{_NAME[proto]}'
+            for src, dst, sport, dport, proto, version in zip(sources, targets, *columns, strict=True)
+        ]
 
     def _heads(self, rows: Rows, kind: str) -> list[str]:
         """Everything of an event before its object."""
         options = self._options
-        ends = self._ends(rows)
-        vlans = zip(rows["vlan"].tolist(), rows["vlan_inner"].tolist(), strict=True)
-        heads = []
-        for place, (emit, flow_id, iface, (outer, inner)) in enumerate(
-            zip(rows["emit_us"].tolist(), rows["flow_id"].tolist(), rows["iface"].tolist(), vlans, strict=True)
-        ):
-            extra = ""
-            if options.interfaces:
-                name = options.interfaces[iface] if iface < len(options.interfaces) else ""
-                extra += f'"in_iface":{orjson.dumps(name).decode()},' if name else ""
-            extra += f'"event_type":"{kind}",'
-            if outer:
-                extra += f'"vlan":[{outer},{inner}],' if inner else f'"vlan":[{outer}],'
-            heads.append(f'{{"timestamp":"{self._clock.text(emit)}","flow_id":{flow_id},{extra}{ends[place]}')
+        middles = self._middles(rows, kind)
+        heads = [
+            f'{{"timestamp":"{when}","flow_id":{flow_id},{middle}{end}'
+            for when, flow_id, middle, end in zip(
+                stamps(rows["emit_us"]), rows["flow_id"].tolist(), middles, self._ends(rows), strict=True
+            )
+        ]
         if options.community_id or options.ethernet or options.capture_file:
             heads = [head + tail for head, tail in zip(heads, self._tails(rows), strict=True)]
         return heads
+
+    def _middles(self, rows: Rows, kind: str) -> list[str]:
+        """Interface, type of event and VLAN of each row."""
+        names = [f'"in_iface":{orjson.dumps(name).decode()},' if name else "" for name in self._options.interfaces]
+        event = f'"event_type":"{kind}",'
+        if not names and not rows["vlan"].any():
+            return [event] * len(rows)
+        made = []
+        for outer, inner, iface in zip(rows["vlan"].tolist(), rows["vlan_inner"].tolist(), rows["iface"].tolist(), strict=True):
+            tag = (f'"vlan":[{outer},{inner}],' if inner else f'"vlan":[{outer}],') if outer else ""
+            made.append(f"{names[iface] if iface < len(names) else ''}{event}{tag}")
+        return made
 
     def _tails(self, rows: Rows) -> Iterator[str]:
         options = self._options
@@ -178,34 +176,28 @@ class EveWriter:
                 tail += f',"ether":{{"src_macs":["{_mac(src_mac)}"],"dest_macs":["{_mac(dst_mac)}"]}}'
             yield tail
 
-    def _flow_lines(self, rows: Rows) -> Iterator[bytes]:
-        clock = self._clock
+    def _flow_lines(self, rows: Rows) -> list[bytes]:
         first = rows["ts"] - rows["dur_us"].astype(np.int64)
         columns = [
             rows[name].tolist() for name in (
-                "ts", "proto", "src_port", "dst_port", "icmp_reply", "pkts_s", "pkts_c", "bytes_s", "bytes_c", "state",
-                "reason", "alerted", "tcp_s", "tcp_c", "tcp_state", "app",
+                "proto", "src_port", "dst_port", "icmp_reply", "pkts_s", "pkts_c", "bytes_s", "bytes_c", "state", "reason",
+                "alerted", "tcp_s", "tcp_c", "tcp_state", "app",
             )
         ]  # fmt: skip
-        for head, start, (
-            ts, proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state, app
-        ) in zip(self._heads(rows, "flow"), first.tolist(), zip(*columns, strict=True), strict=True):  # fmt: skip
-            icmp = _icmp(sport, dport, reply) if proto in (PROTO_ICMP, PROTO_ICMPV6) else ""
-            tcp = ""
-            if proto == PROTO_TCP:
-                tcp = (
-                    f',"tcp":{{"tcp_flags":"{tcp_s | tcp_c:02x}","tcp_flags_ts":"{tcp_s:02x}","tcp_flags_tc":"{tcp_c:02x}"'
-                    f'{_TCP_TEXT[tcp_s | tcp_c]},"state":"{TCP_STATES[tcp_state]}"}}'
-                )
-            yield (
-                f'{head}{icmp}{_APP_TEXT[app]},"flow":{{"pkts_toserver":{pkts_s},"pkts_toclient":{pkts_c},"bytes_toserver":{bytes_s},'
-                f'"bytes_toclient":{bytes_c},"start":"{clock.text(start)}","end":"{clock.text(ts)}",'
-                f'"age":{ts // 1_000_000 - start // 1_000_000},"state":"{STATES[state]}","reason":"{REASONS[reason]}",'
-                f'"alerted":{"true" if alerted else "false"}}}{tcp}}}'
+        age = (rows["ts"] // 1_000_000 - first // 1_000_000).tolist()
+        return [
+            (
+                f'{head}{_icmp(sport, dport, reply) if proto in _ICMP else ""}{_APP_TEXT[app]},"flow":{{"pkts_toserver":{pkts_s},'
+                f'"pkts_toclient":{pkts_c},"bytes_toserver":{bytes_s},"bytes_toclient":{bytes_c},"start":"{start}",'
+                f'"end":"{stop}","age":{seconds},"state":"{STATES[state]}","reason":"{REASONS[reason]}",'
+                f'"alerted":{"true" if alerted else "false"}}}{_tcp(tcp_s, tcp_c, tcp_state) if proto == PROTO_TCP else ""}}}'
             ).encode()
+            for head, start, stop, seconds, proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state, app in zip(  # noqa: E501
+                self._heads(rows, "flow"), stamps(first), stamps(rows["ts"]), age, *columns, strict=True
+            )
+        ]
 
     def _netflow_lines(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
-        clock = self._clock
         first = (rows["ts"] - rows["dur_us"].astype(np.int64)).tolist()
         swapped = rows.take(np.arange(len(rows)))
         for a, b in (("src_hi", "dst_hi"), ("src_lo", "dst_lo"), ("src_port", "dst_port"), ("src_mac", "dst_mac")):
@@ -221,8 +213,8 @@ class EveWriter:
                 start, stop = first[place], last[place]
                 ttl = f',"min_ttl":{low},"max_ttl":{high}' if pkts else ',"min_ttl":0,"max_ttl":0'
                 yield ticks[place], (
-                    f'{head},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{clock.text(start)}",'
-                    f'"end":"{clock.text(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}}}'
+                    f'{head},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{stamp(start)}",'
+                    f'"end":"{stamp(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}}}'
                 ).encode()
 
     def anomalies(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
@@ -240,14 +232,14 @@ class EveWriter:
             tag = f'"vlan":[{vlan}],' if vlan else ""
             place = f"{end}," if version else ""
             yield tick, (
-                f'{{"timestamp":"{self._clock.text(ts)}",{flow}"pcap_cnt":{packet},"event_type":"anomaly",{tag}{place}'
+                f'{{"timestamp":"{stamp(ts)}",{flow}"pcap_cnt":{packet},"event_type":"anomaly",{tag}{place}'
                 f'"pkt_src":"wire/pcap","anomaly":{{"type":"decode","event":"{event}"}}}}'
             ).encode()
 
     def alert(self, alert: Alert) -> tuple[int, bytes]:
         """(tick, line) of an alert at its present count."""
         finding = alert.finding
-        event: dict[str, Any] = {"timestamp": self._clock.text(finding.ts)}
+        event: dict[str, Any] = {"timestamp": stamp(finding.ts)}
         if finding.flow_ids:
             event["flow_id"] = finding.flow_ids[-1]
         event["event_type"] = "alert"
@@ -282,7 +274,7 @@ class EveWriter:
         return {
             "id": alert.id, "detector": finding.detector, "kind": finding.kind, "severity": alert.severity.word,
             "confidence": finding.confidence, "risk": alert.risk, "count": alert.count,
-            "first_seen": self._clock.text(alert.first_seen), "last_seen": self._clock.text(alert.last_seen),
+            "first_seen": stamp(alert.first_seen), "last_seen": stamp(alert.last_seen),
             "actors": list(finding.actors), "victims": list(finding.victims), "measured": finding.measured,
             "threshold": finding.threshold, "unit": finding.unit, "window_s": finding.window_s,
             "explain": msgspec.to_builtins(finding.explain), "flow_ids": list(finding.flow_ids),
@@ -291,8 +283,17 @@ class EveWriter:
 
     def stats(self, ts_us: int, counters: Mapping[str, Any], ours: Mapping[str, Any]) -> bytes:
         """A stats event; ``counters`` in the names of EVE, ``ours`` what it has no place for."""
-        event = {"timestamp": self._clock.text(ts_us), "event_type": "stats", "stats": counters, "nsm": ours}
+        event = {"timestamp": stamp(ts_us), "event_type": "stats", "stats": counters, "nsm": ours}
         return orjson.dumps(event)
+
+
+def _tcp(to_server: int, to_client: int, state: int) -> str:
+    """The object ``tcp``."""
+    flags = to_server | to_client
+    return (
+        f',"tcp":{{"tcp_flags":"{flags:02x}","tcp_flags_ts":"{to_server:02x}","tcp_flags_tc":"{to_client:02x}"'
+        f'{_TCP_TEXT[flags]},"state":"{TCP_STATES[state]}"}}'
+    )
 
 
 def _icmp(sport: int, dport: int, reply: int) -> str:

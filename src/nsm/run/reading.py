@@ -18,7 +18,6 @@ from nsm.model.table import Rows
 from nsm.output.eve import EveWriter, in_order
 from nsm.pipeline import Result, analysed, run_worker
 from nsm.run.engine import Engine, engine_sections
-from nsm.run.shards import run_shards
 from nsm.settings.read_settings import read_settings
 from nsm.track.worker import Records
 
@@ -42,6 +41,8 @@ class Reading:
         """Results in order of packet time; CaptureError at the end when the capture broke off."""
         workers = self.engine.read.workers
         if workers > 1 and str(self._source) != "-" and Path(self._source).is_file():
+            from nsm.run.shards import run_shards  # late: most captures are read by one process
+
             parts = run_shards(os.fspath(self._source), self.engine, workers)
         else:
             workers, parts = 1, ((0, records) for records in self._one())

@@ -79,8 +79,13 @@ def failures(rows: Rows) -> tuple[Array, Array]:
     return contact, contact & bad
 
 
-def contacts(rows: Rows) -> Iterator[Contact]:
-    """The contacts among FLOW rows, in their order; addresses as pairs of 64-bit halves."""
+def contacts(rows: Rows) -> list[Contact]:
+    """The contacts among FLOW rows, in their order; made once for all detectors that ask."""
+    found: list[Contact] = rows.once("contacts", lambda flows: list(_contacts(flows)))
+    return found
+
+
+def _contacts(rows: Rows) -> Iterator[Contact]:
     contact, failed = failures(rows)
     index = np.flatnonzero(contact)
     if not len(index):
