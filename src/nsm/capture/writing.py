@@ -11,7 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 import numpy as np
@@ -20,6 +20,9 @@ from nsm.capture.source import shown
 from nsm.errors import SinkError
 from nsm.kernels import pack as pk
 from nsm.model.batch import PacketBatch
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 FORMS: Final = ("pcap", "pcapng")
 SNAPLEN: Final = 262_144  # as libpcap writes it for "everything"
@@ -44,7 +47,7 @@ class Rotation(msgspec.Struct, frozen=True):
 
 
 class CaptureWriter:
-    """A capture file, or a series of them. The first is made with the first packet or at the end, whichever comes first."""
+    """A capture file, or a series of them. The first is made with the first packet, or at the end when none came."""
 
     def __init__(
         self,
@@ -56,16 +59,19 @@ class CaptureWriter:
         interface: str = "",
         link: int = 1,
         packets_max: int = 0,
-        written: Callable[[int, bytes], int] = os.write,
+        written: Callable[[int, Buffer], int] = os.write,
     ) -> None:
-        """``link``: until a packet says otherwise; ``packets_max``: 0 no limit; ``written`` writes bytes to a file number."""
+        """Nothing is made yet.
+
+        ``link``: until a packet says otherwise; ``packets_max``: 0 no limit; ``written`` writes to a file number.
+        """
         self._path, self._rotation = Path(path), rotation or Rotation()
         self._form = FORMS.index(form)
         self._snaplen, self._interface, self._link = snaplen or SNAPLEN, interface, link
         self._left = packets_max or NEVER
         self._write = written
-        self._out = np.zeros(BUFFER_BYTES, np.uint8)
-        self._view = memoryview(self._out)
+        self._out = np.zeros(BUFFER_BYTES + 4, np.uint8)
+        self._view = memoryview(cast("Buffer", self._out))
         self._state = np.zeros(2, np.int64)
         self._fd = -1
         self._name = self._path
@@ -110,26 +116,27 @@ class CaptureWriter:
         return full or int(batch.ts_ns[first]) >= self._until
 
     def _pack(self, batch: PacketBatch, first: int, stop: int) -> int:
-        """Write what fits of packets first..stop-1; return how many. Nothing fits: a new file is begun."""
+        """Write what fits of packets first..stop-1; return how many. When nothing fits a new file is begun."""
         room = BUFFER_BYTES
-        if self._rotation.file_bytes and self._file_packets:
-            # The kernel leaves 4 bytes of room; a file of the very size that was asked for is good.
-            room = min(room, self._rotation.file_bytes - self._file_bytes + 4)
-        elif self._rotation.file_bytes:
-            room = min(room, max(self._rotation.file_bytes - self._file_bytes + 4, pk.RECORD_EXTRA_MAX + 65_540))
-        until = self._until if self._file_packets else NEVER
-        done = int(
-            pk.pack(
-                batch.data, batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.vlan, first, stop,
-                self._form, self._snaplen, until, max(room, 0), self._out, self._state,
-            )
-        )  # fmt: skip
+        if self._rotation.file_bytes:
+            room = max(0, min(room, self._rotation.file_bytes - self._file_bytes))
+        done = self._packed(batch, first, stop, room)
+        if done == first and not self._file_packets:
+            done = self._packed(batch, first, first + 1, BUFFER_BYTES)  # larger than a whole file may be
         if done > first:
             self._put(int(self._state[pk.BYTES]))
             self._count(done - first)
         elif int(self._state[pk.WHY]) == pk.ROOM:
             self._begin(int(batch.links[first]), int(batch.ts_ns[first]))
         return done - first
+
+    def _packed(self, batch: PacketBatch, first: int, stop: int, room: int) -> int:
+        return int(
+            pk.pack(
+                batch.data, batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.vlan,
+                first, stop, self._form, self._snaplen, self._until, room, self._out, self._state,
+            )
+        )  # fmt: skip
 
     def _count(self, packets: int) -> None:
         self._file_packets += packets
@@ -184,8 +191,9 @@ class CaptureWriter:
         try:
             self._fd = os.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
             header = self._header()
-            if self._write(self._fd, header) != len(header):
-                raise OSError(0, "no room for the file's header")
+            at = 0
+            while at < len(header):
+                at += self._write(self._fd, header[at:])
         except OSError as error:
             raise SinkError(
                 f"cannot write {shown(self._name)}: {(error.strerror or str(error)).lower()}", where="-w",
@@ -193,7 +201,7 @@ class CaptureWriter:
             ) from error  # fmt: skip
         self._file_bytes, self._file_packets = len(header), 0
         self.octets += len(header)
-        self._until = ts_ns + int(self._rotation.seconds * 1e9) if self._rotation.seconds else NEVER
+        self._until = ts_ns + max(1, int(self._rotation.seconds * 1e9)) if self._rotation.seconds else NEVER
         self._forget()
 
     def _forget(self) -> None:

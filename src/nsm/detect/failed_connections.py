@@ -1,7 +1,7 @@
 """Suspicious connection attempts: one source, one service of one host, again and again refused or unanswered. ATT&CK T1110, T1046.
 
 It says that somebody keeps knocking; what for, it cannot know, so it is of low severity. Must stay silent: a client that
-retries a few times, and services that answer in between.
+retries a few times, services that answer in between, and a service at which many fail at once: that is an outage or a flood.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from nsm.bounded.tables import RefusingDict
+from nsm.bounded.tables import LruDict, RefusingDict
 from nsm.bounded.windows import SECOND_US, DistinctWindows, Ladder
 from nsm.iana import PROTO_TCP, service_name
 from nsm.model.finding import Explain, Finding, NearMiss, Severity
@@ -23,6 +23,7 @@ from nsm.track.contacts import SYN, Contact, contacts
 SIGNATURE_ID: Final = 9_000_030
 TRIES_KEPT: Final = 512
 IDLE_S: Final = 3_600
+SOURCES_KEPT: Final = 64
 
 
 class FailedConnectionsSettings(msgspec.Struct, frozen=True):
@@ -32,6 +33,8 @@ class FailedConnectionsSettings(msgspec.Struct, frozen=True):
     """Within five minutes."""
     hour_tries: int = 60
     """Within an hour."""
+    sources_max: int = 5
+    """More sources than this failing at one service within a minute are an outage or a flood."""
     keys_max: int = 32_768
     """(source, target, port) watched at once; beyond, new ones are refused and counted."""
 
@@ -52,6 +55,10 @@ class FailedConnections:
 
     def __init__(self, settings: FailedConnectionsSettings, surroundings: Surroundings) -> None:
         self._ladder = Ladder(((300, settings.five_minutes_tries), (3_600, settings.hour_tries)))
+        self._settings = settings
+        self._services: LruDict[tuple[int, ...], DistinctWindows] = LruDict(
+            settings.keys_max, lambda: DistinctWindows(SOURCES_KEPT)
+        )
         self._keys: RefusingDict[tuple[int, ...], _Knocking] = RefusingDict(
             settings.keys_max, _Knocking, IDLE_S * SECOND_US
         )
@@ -72,6 +79,11 @@ class FailedConnections:
                 if known is not None:
                     known.tries = DistinctWindows(TRIES_KEPT)
                     known.level = 1
+                continue
+            service = self._services[(*contact.dst, contact.dport)]
+            service.add(contact.src, contact.ts)
+            enough = self._settings.sources_max + 1
+            if service.within(60 * SECOND_US, enough) >= enough:
                 continue
             knocking = self._keys.get(key, contact.ts)
             if knocking is not None:

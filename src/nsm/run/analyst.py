@@ -103,6 +103,7 @@ class AnalystProcess:
         self._interfaces: dict[int, str] = {}
         self._hosts: dict[tuple[int, int], int] = {}
         self._health: dict[str, Any] = {}
+        self._load: dict[str, float] = {}
         eve = msgspec.convert(task["eve"], EveFileSettings)
         self._eve = EveFile(eve) if eve.path else None
         self._eve_writer = EveWriter(engine.eve_options(interfaces=tuple(task["interfaces"])))
@@ -293,6 +294,7 @@ class AnalystProcess:
 
     def _from_supervisor(self, message: Message) -> None:
         if message.kind == "capture":
+            self._load = message.header.pop("load")
             self._capture = {"type": "capture", **message.header}
             self._publish("capture", self._capture)
         elif message.kind == "gap":
@@ -334,6 +336,7 @@ class AnalystProcess:
         capturing = self._capture.get("state") in ("running", "demo")
         shed = sum(link.shed for link in self._links.values())
         message = self._view.second(self._boot, capturing, shed)
+        message["v"] |= self._load
         message["store"] = self._health
         self._publish("second", message)
 

@@ -27,6 +27,7 @@ def begin(name: str) -> dict[str, Any]:
     console(task.get("log_level", logging.WARNING))
     if task.get("data"):
         log_file(Path(task["data"]))
+    sys.excepthook = lambda kind, fault, trace: log.critical("fault process=%s", name, exc_info=(kind, fault, trace))
     log.info("started process=%s pid=%d", name, os.getpid())
     return task
 

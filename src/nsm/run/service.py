@@ -71,7 +71,7 @@ def _serve(ctx: Context, settings: Any, data: Path, demo_speed: float, listening
     host, port = listening.getsockname()[:2]
     place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
     first_visit = not accounts.users() or bool(demo_speed)
-    link = f"{place}/login#{accounts.make_login_link()}" if first_visit else place
+    link = f"{place}/login#link={accounts.make_login_link()}" if first_visit else place
     accounts.close()
 
     def ready() -> None:

@@ -37,7 +37,6 @@ RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 3.0)  # waits before a restart, by how o
 LATELY_S: Final = 60.0
 STOP_S: Final = 5.0
 INTERFACE_S: Final = 1.0
-TASK_LIMIT_S: Final = 10.0
 ASK_S: Final = 30.0
 
 
@@ -338,7 +337,12 @@ class Supervisor:
     async def _say_capture(self) -> None:
         shape = self._shape()
         shape.pop("type")
-        await self._news("capture", shape)
+        await self._news("capture", {**shape, "load": self._load()})
+
+    def _load(self) -> dict[str, float]:
+        """CPU of the machine in percent, and memory of this service in bytes."""
+        sizes = [entry["rss_bytes"] for entry in self._health()["processes"]]
+        return {"cpu_pct": psutil.cpu_percent(interval=None), "rss_bytes": sum(sizes)}
 
     async def _news(self, kind: str, header: dict[str, Any]) -> None:
         try:

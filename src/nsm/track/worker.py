@@ -106,9 +106,11 @@ class Worker:
             if found is not None:
                 anomalies, records = found
                 anomalies["flow_id"] = self._tracker.flow_ids(records)
+                anomalies[TICK] = anomalies["ts"] // TICK_US + 1
                 self._anomalies.append(anomalies)
             arps = arp_rows(batch, rows, options.shard, options.shards)
             if arps is not None:
+                arps[TICK] = arps["ts"] // TICK_US + 1
                 self._arps.append(arps)
             if options.shard == 0:
                 self._count(batch, rows)
@@ -168,8 +170,6 @@ def _complete(table: Table, parts: list[Rows], watermark: int) -> tuple[Rows, li
     if not parts:
         return Rows.empty(table), []
     rows = Rows.concat(table, parts)
-    if TICK not in rows:
-        rows[TICK] = rows["ts"] // TICK_US + 1
     done = rows[TICK] <= watermark
     rest = [] if done.all() else [rows.take(~done)]
     return rows.take(done), rest

@@ -1,0 +1,83 @@
+"""Log in and out, the one-time link of the first visit, and who is logged in."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from nsm._version import __version__
+from nsm.errors import AuthError
+from nsm.serve.auth import COOKIE, check_csrf, token_of
+from nsm.serve.depends import Uses, logged_in
+from nsm.store.accounts import PASSWORD_CHARS, Session
+
+SPEC: Final = APIRouter(prefix="/api/v1", tags=["account"])
+
+
+class LogIn(BaseModel):
+    """A name and its password."""
+
+    name: str = Field(default="admin", max_length=64)
+    password: str = Field(max_length=PASSWORD_CHARS[1])
+
+
+class Link(BaseModel):
+    """The token of a one-time link, and the password to set through it (empty: only look whether it is valid)."""
+
+    token: str = Field(max_length=200)
+    password: str = Field(default="", max_length=PASSWORD_CHARS[1])
+
+
+@SPEC.post("/login")
+def log_in(body: LogIn, request: Request, response: Response, use: Uses) -> dict[str, Any]:
+    """Log in; sets the session cookie."""
+    return _opened(use.gate.log_in(body.name, body.password, _address(request)), response, use)
+
+
+@SPEC.post("/link")
+def take_link(body: Link, request: Request, response: Response, use: Uses) -> dict[str, Any]:
+    """Set the first password through a one-time link and log in; without a password, the name that it is for."""
+    if not body.password:
+        return {"name": use.gate.link_name(body.token, _address(request))}
+    return _opened(use.gate.take_link(body.token, body.password, _address(request)), response, use)
+
+
+@SPEC.post("/logout")
+async def log_out(
+    request: Request, response: Response, use: Uses, session: Annotated[Session, Depends(logged_in)]
+) -> dict[str, bool]:
+    """End the session, in all tabs."""
+    check_csrf(session, request.headers.get("x-csrf-token"))
+    token = token_of(request.headers.get("cookie"))
+    use.gate.log_out(token)
+    await use.live.end_session(token)
+    response.delete_cookie(COOKIE)
+    return {"ok": True}
+
+
+@SPEC.get("/me")
+def me(request: Request, use: Uses) -> dict[str, Any]:
+    """Who is logged in, with the CSRF token of the session; ``name`` is None for nobody: to ask is no error."""
+    try:
+        return _me(use.gate.session(request.headers.get("cookie"))[0])
+    except AuthError:
+        return {"name": None, "role": "", "csrf": "", "until": 0, "version": __version__}
+
+
+def _me(session: Session) -> dict[str, Any]:
+    return {"name": session.name, "role": session.role, "csrf": session.csrf, "until": session.until_us / 1e6,
+            "version": __version__}  # fmt: skip
+
+
+def _opened(session: Session, response: Response, use: Uses) -> dict[str, Any]:
+    response.set_cookie(
+        COOKIE, session.token, max_age=int(use.settings.session_hours * 3600), path="/", secure=use.settings.https,
+        httponly=True, samesite="strict",
+    )  # fmt: skip
+    return _me(session)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""

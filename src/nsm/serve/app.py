@@ -1,0 +1,92 @@
+"""The web server as one ASGI application: routes, page, sockets, behind one guard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import socketio
+from fastapi import FastAPI, Request, Response
+from starlette.types import ASGIApp
+
+from nsm._version import __version__
+from nsm.errors import NsmError
+from nsm.model.discovery import modules_with_spec
+from nsm.serve import problems
+from nsm.serve.auth import Gate
+from nsm.serve.backend import Control, LiveFeed
+from nsm.serve.depends import Services
+from nsm.serve.eventlog import EventLog, now_us
+from nsm.serve.guard import Guard
+from nsm.serve.history import SECONDS_MAX, Number
+from nsm.serve.live import Live
+from nsm.serve.page import STATIC, Page
+from nsm.serve.settings import ServeSettings
+from nsm.serve.state import LiveState
+from nsm.store.accounts import Accounts
+from nsm.store.reader import Reader
+
+log = logging.getLogger(__name__)
+
+PREFILL: Final = (("pps", "pkts", 1), ("bps_in", "bytes_c", 8), ("bps_out", "bytes_s", 8))
+"""Number of a second, measure of the store's sums by interface, factor."""
+
+
+def create_app(
+    feed: LiveFeed, control: Control, reader: Reader, accounts: Accounts, settings: ServeSettings, data_dir: Path,
+    static: Path = STATIC,
+) -> ASGIApp:  # fmt: skip
+    """The application, for uvicorn. It reads the feed for as long as it lives (ASGI lifespan).
+
+    The caller makes and closes reader and accounts, and binds the socket (``nsm.serve.settings.bind``).
+    """
+    state, gate = LiveState(), Gate(accounts, settings)
+    live = Live(state, control, gate, accounts, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        with contextlib.suppress(NsmError):  # a store that is not there yet gives an empty chart
+            state.history.prefill(*await asyncio.to_thread(_seconds_before, reader))
+        task = asyncio.create_task(live.run(feed))
+        yield
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    api = FastAPI(title="netsecmonitor", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
+                  openapi_url="/api/v1/openapi.json")  # fmt: skip
+    api.state.services = Services(state, live, control, reader, accounts, gate, EventLog(reader), settings, data_dir)
+    problems.install(api)
+    for _name, router in modules_with_spec("nsm.serve.api"):
+        api.include_router(router)
+    page = Page(static)
+
+    @api.get("/api/{rest:path}", include_in_schema=False)
+    async def no_route(rest: str) -> Response:
+        raise problems.NotFoundError(f"there is no route /api/{rest[:100]}", mend="GET /api/v1/openapi.json lists them")
+
+    @api.get("/{path:path}", include_in_schema=False)
+    async def serve_page(request: Request) -> Response:
+        return page.respond(request)
+
+    return Guard(socketio.ASGIApp(live.sio, api), settings)
+
+
+def _seconds_before(reader: Reader) -> tuple[int, dict[str, list[Number]]]:
+    """(time of the first, numbers by name) of the seconds before this process began, as far as the store has them."""
+    stop = now_us() // 1_000_000
+    start = stop - SECONDS_MAX
+    out: dict[str, list[Number]] = {}
+    for name, measure, factor in PREFILL:
+        sums = reader.series("wire", None, measure, start * 1_000_000, stop * 1_000_000, 1)
+        if not sums["keys"]:
+            return start, {}
+        columns = zip(*sums["values"], strict=True)
+        out[name] = [
+            None if all(one is None for one in row) else factor * sum(one or 0 for one in row) for row in columns
+        ]
+    return start, out

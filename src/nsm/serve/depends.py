@@ -1,0 +1,100 @@
+"""What the routes are given: the services of the application, the log-in of the request, the rows asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+from fastapi import Depends, Query, Request
+
+from nsm.errors import QueryError
+from nsm.serve.auth import CSRF_HEADER, Gate, check_admin, check_csrf
+from nsm.serve.backend import Control
+from nsm.serve.eventlog import TYPES, EventLog, Window, now_us
+from nsm.serve.live import Live
+from nsm.serve.match import parse
+from nsm.serve.settings import ServeSettings
+from nsm.serve.state import LiveState
+from nsm.store.accounts import Accounts, Session
+from nsm.store.queryspec import moment_us
+from nsm.store.reader import Reader
+
+LIMIT_MAX: Final = 1_000  # ux.md 4.3
+
+
+class Services(msgspec.Struct, frozen=True):
+    """Everything that routes use; made once in ``app.py``."""
+
+    state: LiveState
+    live: Live
+    control: Control
+    reader: Reader
+    accounts: Accounts
+    gate: Gate
+    events: EventLog
+    settings: ServeSettings
+    data_dir: Path
+
+
+def services(request: Request) -> Services:
+    """The services of the application that serves this request."""
+    found: Services = request.app.state.services
+    return found
+
+
+Uses = Annotated[Services, Depends(services)]
+
+
+def logged_in(request: Request, use: Uses) -> Session:
+    """The log-in of a request; AuthError when there is none."""
+    return use.gate.session(request.headers.get("cookie"))[0]
+
+
+def writes(request: Request, session: Annotated[Session, Depends(logged_in)]) -> Session:
+    """The log-in of a request that changes something: an admin's, and from our page (CSRF header)."""
+    check_csrf(session, request.headers.get(CSRF_HEADER))
+    check_admin(session)
+    return session
+
+
+def seed_writes(session: Annotated[Session, Depends(logged_in)]) -> Session:
+    """As ``writes`` for the routes of the seed contract; the Origin check of ``guard.py`` stands in for the header."""
+    check_admin(session)
+    return session
+
+
+def times(
+    start: Annotated[str, Query(alias="from")] = "-24h", stop: Annotated[str, Query(alias="to")] = "now"
+) -> Sequence[int]:
+    """(start, stop) in us UTC of ``from`` and ``to``: ``now``, ``-24h``, or seconds since 1970."""
+    now = now_us()
+    begin, end = (_moment(text, now) for text in (start, stop))
+    if begin >= end:
+        raise QueryError("the time ends before it begins", where="from, to")
+    return begin, end
+
+
+def _moment(text: str, now: int) -> int:
+    try:
+        return int(float(text) * 1e6) if text[:1].isdigit() else moment_us(text, now)
+    except (ValueError, OverflowError) as error:
+        raise QueryError(f"not a time: {text[:40]!r}", mend='"now", "-24h", or seconds since 1970') from error
+
+
+Times = Annotated[Sequence[int], Depends(times)]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX)]
+
+
+def window(times: Times, q: str = "", type: str = "all") -> Window:  # noqa: A002  the name in the address
+    """The rows of the event log that a request asks for."""
+    if type not in TYPES:
+        raise QueryError(f"there is no type {type!r}", where="type", mend=f"one of {', '.join(TYPES)}")
+    return Window(parse(q), type, times[0], times[1])
+
+
+Asked = Annotated[Window, Depends(window)]
+Reads = Annotated[Session, Depends(logged_in)]
+Writes = Annotated[Session, Depends(writes)]
+SeedWrites = Annotated[Session, Depends(seed_writes)]

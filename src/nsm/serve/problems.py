@@ -1,0 +1,116 @@
+"""Errors as problem documents (RFC 9457): what failed, where, and how to mend it; never a traceback."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import traceback
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nsm.errors import (
+    AuthError,
+    CaptureError,
+    CapturePermissionError,
+    NsmError,
+    QueryError,
+    ServiceError,
+    SettingsError,
+    StoreError,
+)
+
+log = logging.getLogger(__name__)
+
+KINDS: Final[tuple[tuple[type[NsmError], str, int], ...]] = (
+    (CapturePermissionError, "capture/permission", 409),
+    (CaptureError, "capture/failed", 409),
+    (QueryError, "query/malformed", 400),
+    (AuthError, "login/refused", 401),
+    (SettingsError, "settings/invalid", 400),
+    (StoreError, "store/failed", 503),
+    (ServiceError, "service/unreachable", 503),
+)
+"""Error class, type of the problem, HTTP status; the first that fits."""
+
+
+class ForbiddenError(AuthError):
+    """The log-in is good but may not do this, or the request did not come from our page."""
+
+
+class NotFoundError(NsmError):
+    """There is no such thing."""
+
+
+class TooManyError(AuthError):
+    """Too many tries; ``wait_s`` says how long to wait."""
+
+    def __init__(self, message: str, wait_s: int) -> None:
+        super().__init__(message, mend=f"try again in {wait_s} s")
+        self.wait_s = wait_s
+
+
+def problem(error: NsmError) -> dict[str, Any]:
+    """The problem document of an error that a person can meet; has ``status`` too."""
+    kind, status = next(((kind, status) for cls, kind, status in KINDS if isinstance(error, cls)), ("error", 500))
+    if isinstance(error, ForbiddenError):
+        kind, status = "login/forbidden", 403
+    elif isinstance(error, TooManyError):
+        kind, status = "login/wait", 429
+    elif isinstance(error, NotFoundError):
+        kind, status = "not-found", 404
+    return {
+        "type": kind,
+        "title": str(error),
+        "status": status,
+        "detail": error.where,
+        "where": error.where,
+        "fix": [{"text": error.mend, "cmd": ""}] if error.mend else [],
+        "request_id": secrets.token_hex(6),
+    }
+
+
+def internal(where: str, error: BaseException) -> dict[str, Any]:
+    """The problem document of a fault of ours; the traceback goes to the log under the same number."""
+    request_id = secrets.token_hex(6)
+    text = "".join(traceback.format_exception(error))
+    log.error("fault where=%s request_id=%s traceback=%s", where, request_id, text)
+    fix = [{"text": f"The log has the cause, under {request_id}", "cmd": ""}]
+    title = "The server made a mistake"
+    return {"type": "internal", "title": title, "status": 500, "detail": "", "where": where, "fix": fix,
+            "request_id": request_id}  # fmt: skip
+
+
+def response(document: dict[str, Any], headers: dict[str, str] | None = None) -> JSONResponse:
+    """The HTTP answer of a problem document."""
+    return JSONResponse(document, document["status"], headers, media_type="application/problem+json")
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+
+    async def known(_request: Request, error: NsmError) -> JSONResponse:
+        headers = {"Retry-After": str(error.wait_s)} if isinstance(error, TooManyError) else None
+        return response(problem(error), headers)
+
+    async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first.get("loc", ()))
+        return response(problem(QueryError(f"{where}: {first.get('msg', 'not valid')}", where=where)))
+
+    async def plain(_request: Request, error: HTTPException) -> JSONResponse:
+        document = problem(NotFoundError(str(error.detail)))
+        return response({**document, "status": error.status_code, "type": "http"})
+
+    async def fault(request: Request, error: Exception) -> JSONResponse:
+        return response(internal(f"{request.method} {request.url.path}", error))
+
+    # Starlette looks handlers up by class, which its types cannot say.
+    handlers: dict[type[Exception], Any] = {
+        NsmError: known, RequestValidationError: invalid, HTTPException: plain, Exception: fault,
+    }  # fmt: skip
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)

@@ -1,0 +1,99 @@
+"""What a person can set about the web server."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from typing import Final
+
+import msgspec
+
+from nsm.errors import ServiceError, SettingsError
+from nsm.settings.section import SettingsSection
+
+
+class ServeSettings(msgspec.Struct, frozen=True):
+    """Where the page is served, and the bounds of what one client may cost."""
+
+    listen: str = "127.0.0.1:8052"
+    """Address and port; ``[::]:8052`` or ``0.0.0.0:8052`` for all addresses of the machine."""
+
+    allowed_hosts: tuple[str, ...] = ()
+    """Names under which the page may be reached besides localhost, this machine's name and any IP address."""
+
+    session_hours: float = 12
+    """Hours a log-in lasts."""
+
+    https: bool = False
+    """A proxy in front speaks HTTPS: cookies are then sent over HTTPS alone."""
+
+    clients_max: int = 100
+    """Open pages at once; more are refused."""
+
+    rows_per_second_max: int = 200
+    """Rows of the event log that one page gets live in a second; above it a fair sample."""
+
+    loud_rows_per_second_max: int = 50
+    """Rows of medium severity or worse that are sent beside the sample."""
+
+    export_rows_max: int = 5_000_000
+    """Rows of one export; the file ends there, and the log says so."""
+
+    tries_free: int = 5
+    """Wrong passwords from one address before each further one has to wait."""
+
+    wait_max_s: int = 60
+    """The longest such wait."""
+
+
+SETTINGS: Final = SettingsSection(name="serve", struct=ServeSettings)
+
+
+def listen_address(settings: ServeSettings) -> tuple[str, int]:
+    """(host, port) of the setting ``listen``; SettingsError when it is none."""
+    host, _, port = settings.listen.rpartition(":")
+    host = host.strip("[]")
+    try:
+        ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        number = int(port)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= 65_535:
+        raise SettingsError(
+            f"not an address to listen on: {settings.listen!r}",
+            where="serve.listen",
+            mend='for example "127.0.0.1:8052"',
+        )
+    return host, number
+
+
+def bind(settings: ServeSettings) -> socket.socket:
+    """A listening socket for uvicorn; ServiceError when the port is in use or not allowed."""
+    host, port = listen_address(settings)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        made.bind((host, port))
+        made.listen(128)
+    except OSError as error:
+        made.close()
+        raise ServiceError(
+            f"cannot serve the page on {settings.listen}: {error.strerror}",
+            where=f"TCP {settings.listen}",
+            mend=f"is nsm running already (nsm status)? otherwise: nsm run --listen {host}:{port + 1}",
+        ) from error
+    made.setblocking(False)
+    return made
+
+
+def page_address(settings: ServeSettings, path: str = "/") -> str:
+    """The address of the page for a browser on this machine; an unspecified host becomes loopback."""
+    host, port = listen_address(settings)
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"{'https' if settings.https else 'http'}://{host}:{port}{path}"
+
+
+def login_address(settings: ServeSettings, token: str) -> str:
+    """The one-time link of the first visit. The token is in the fragment, which browsers send to nobody."""
+    return page_address(settings, f"/login#link={token}")

@@ -1,0 +1,152 @@
+/** Shapes of the server's answers and frames; the names are the contract (serve/shapes.py, serve/state.py). */
+
+export type Severity = 'info' | 'low' | 'medium' | 'high' | 'critical'
+export const SEVERITIES: readonly Severity[] = ['critical', 'high', 'medium', 'low', 'info']
+
+export interface Problem {
+  type: string
+  title: string
+  status: number
+  detail: string
+  where: string
+  fix: { text: string, cmd: string }[]
+  request_id: string
+}
+
+export interface Me { name: string, role: string, csrf: string, until: number, version: string }
+
+export interface Interface {
+  name: string
+  state: string
+  up: boolean
+  addresses: string[]
+  pps: number | null
+  bps: number | null
+  drops: number | null
+  selected: boolean
+}
+
+export interface Capture {
+  state: 'running' | 'stopped' | 'failed' | 'demo'
+  interfaces: Interface[]
+  error: { title: string, detail: string, where: string, fix: { text: string, cmd: string }[] | string } | null
+  since: number | null
+  demo: boolean
+}
+
+export interface Talker { ip: string, name: string, local: boolean, bytes_in: number, bytes_out: number, flows: number }
+export interface Protocol { key: string, label: string, bytes: number, pkts: number }
+export interface Deduction {
+  id: string
+  label: string
+  points: number
+  cap: number
+  count: number
+  q: string
+  table?: 'alerts' | 'events'
+}
+export interface Score { score: number | null, reason: string, window_s?: number, deductions: Deduction[] }
+export interface Threats { by_kind: Record<string, number>, by_severity: Record<string, number> }
+export interface Gap { what: string, from: number, to: number, process: string }
+
+export interface Latest {
+  drops: Record<string, number>
+  top: Talker[]
+  protocols: Protocol[]
+  score: Score
+  threats: Threats
+  inbox: { rev: number }
+  packets_total: number | null
+}
+
+export type Value = number | null
+export interface Columns { from: number, to: number, ts: number[], cols: Value[][] }
+export interface Snapshot extends Latest {
+  boot: string
+  seq: number
+  now: number
+  capture: Capture
+  series: Columns & { names: string[] }
+  gaps: Gap[]
+}
+export interface Tick extends Latest {
+  boot: string
+  seq: number
+  ts: number
+  v: Value[]
+  silent: boolean
+  skipped: number
+  slow: boolean
+}
+
+export interface Row {
+  ts: number
+  event_type: string
+  severity: Severity
+  src_ip: string
+  src_port: number | null
+  dest_ip: string
+  dest_port: number | null
+  proto: string
+  details: string
+  flow_id: number | null
+  alert_id: string | null
+}
+export interface RowsFrame { seq: number, seen: number, shown: number, rule: 'all' | 'sample', cols: string[], rows: unknown[][] }
+
+export interface EventPage {
+  items: Row[]
+  next: string | null
+  total: number | null
+  took_ms: number
+  from: string
+  to: string
+  without: { piece: string, rest: string, total: number }[]
+}
+
+export interface End { ip: string, port: number, name: string, local: boolean }
+export interface Evidence {
+  label: string
+  count: number | null
+  measured: number | null
+  threshold: number | null
+  unit: string
+  q: string
+}
+export interface Alert {
+  id: string
+  rule: string
+  kind: string
+  title: string
+  severity: Severity
+  confidence: number
+  state: string
+  count: number
+  rev: number
+  first: string
+  last: string
+  src: End
+  dst: End
+  proto: string
+  actors: string[]
+  victims: string[]
+  techniques: string[]
+  flow_ids: number[]
+  notes: { ts: string, who: string, state: string, text: string }[]
+  has_packets?: boolean
+  explain: {
+    what: string
+    why: string
+    sure: { pct: number, for: string[], against: string[], benign: string[] }
+    next: { text: string, cmd: string, href: string }[]
+    evidence: Evidence[]
+  }
+}
+export interface AlertPage {
+  items: Alert[]
+  total: number
+  by_severity: Record<string, number>
+  by_kind: Record<string, number>
+  rev: number
+}
+export interface LogCounts { rows: number, flows: number, alerts: number, from: number, to: number }
