@@ -1,6 +1,7 @@
 """CPU of the engine's stages over one capture, in a process of its own, start-up left out; one JSON object on stdout.
 
-    python bench/stages.py FILE TINY   seconds of CPU up to and including each stage, best of 3 passes
+    python bench/stages.py FILE TINY    seconds of CPU up to and including each stage, median of 3 passes
+    python bench/stages.py flows FILE   that stage and those before it, once: for a clock outside
 
 A tiny capture is read first, so that imports, kernels and the flow table's memory are there before the clock starts.
 """
@@ -8,10 +9,10 @@ A tiny capture is read first, so that imports, kernels and the flow table's memo
 from __future__ import annotations
 
 import json
+import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from nsm.capture.files import open_bytes
 from nsm.capture.reading import open_capture
@@ -19,7 +20,7 @@ from nsm.decode.rows import Decoder, DecodeSettings
 from nsm.pipeline import TAKE_ROWS, run_worker
 from nsm.track.settings import FlowSettings
 from nsm.track.tracker import FlowTracker, TrackOptions
-from nsm.track.worker import Worker, WorkerSettings
+from nsm.track.worker import WorkerSettings
 
 PASSES = 3
 BATCH = 2_048
@@ -43,20 +44,20 @@ def index(path: str) -> int:
 
 
 def decode(path: str) -> int:
-    """Header columns."""
+    """Header columns; how many rows."""
     source, decoder, count = open_capture(path, BATCH), Decoder(DecodeSettings(), BATCH, 0), 0
     for batch in source.batches():
         first = 0
         while first < batch.count:
             first = decoder.decode(batch, first)
-        count += batch.count
+            count += decoder.rows.count
     source.close()
     return count
 
 
 def flows(path: str) -> int:
-    """The flow table; its rows are counted and thrown away, so nothing but decoding and tracking is measured."""
-    source, decoder, count = open_capture(path, BATCH), Decoder(DecodeSettings(), BATCH, 0), 0
+    """The flow table; its rows are made and thrown away. How many flows."""
+    source, decoder = open_capture(path, BATCH), Decoder(DecodeSettings(), BATCH, 0)
     tracker = FlowTracker(FlowSettings(), TrackOptions())
     for batch in source.batches():
         first = 0
@@ -65,11 +66,10 @@ def flows(path: str) -> int:
             tracker.feed(batch, decoder.rows)
         if tracker.waiting >= TAKE_ROWS:
             tracker.take()
-        count += batch.count
     tracker.finish()
     tracker.take()
     source.close()
-    return count
+    return tracker.counters.flows
 
 
 def worker(path: str) -> int:
@@ -78,25 +78,29 @@ def worker(path: str) -> int:
     return sum(len(records) for records in run_worker(open_capture(path, BATCH), settings))
 
 
+STAGES = {stage.__name__: stage for stage in (read, index, decode, flows, worker)}
+
+
 def measured(stage: Callable[[str], int], path: str) -> float:
-    """Seconds of CPU, the best pass."""
+    """Seconds of CPU, the median of the passes."""
     times = []
     for _ in range(PASSES):
         began = time.process_time()
         stage(path)
         times.append(time.process_time() - began)
-    return min(times)
+    return statistics.median(times)
 
 
 def main() -> None:
     """Command line."""
+    if sys.argv[1] in STAGES:
+        print(STAGES[sys.argv[1]](sys.argv[2]))
+        return
     path, tiny = sys.argv[1], sys.argv[2]
-    Worker(WorkerSettings())
-    for stage in (read, index, decode, flows, worker):
+    for stage in STAGES.values():
         stage(tiny)
-    empty = {stage.__name__: measured(stage, tiny) for stage in (read, index, decode, flows, worker)}
-    found = {name: measured(globals()[name], path) - empty[name] for name in empty}
-    print(json.dumps({"packets": index(path), "bytes": Path(path).stat().st_size, "cpu_s": found}))
+    empty = {name: measured(stage, tiny) for name, stage in STAGES.items()}
+    print(json.dumps({name: measured(stage, path) - empty[name] for name, stage in STAGES.items()}))
 
 
 if __name__ == "__main__":

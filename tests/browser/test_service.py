@@ -166,7 +166,7 @@ def test_clearing_needs_the_word_says_how_much_and_reaches_everybody(own_service
     expect(page.get_by_test_id("clear-counts")).to_contain_text(f"{FLOWS:,} flows and 5 alerts, from ")
     delete = dialog.get_by_role("button", name="Delete", exact=True)
     expect(delete).to_be_disabled()
-    dialog.get_by_label("Type clear to confirm").fill("clea")
+    dialog.get_by_label("Type clear to confirm").fill("nope")
     expect(delete).to_be_disabled()
     dialog.get_by_label("Type clear to confirm").fill("clear")
     delete.click()

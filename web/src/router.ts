@@ -1,10 +1,13 @@
 import { createRouter, createWebHistory } from 'vue-router'
 import { useLogin } from './stores/login'
 
+const overview = () => import('./pages/OverviewPage.vue')
+if (location.pathname === '/') void overview() // at once, while the session is still being looked up
+
 export const router = createRouter({
   history: createWebHistory(),
   routes: [
-    { path: '/', name: 'overview', component: () => import('./pages/OverviewPage.vue') },
+    { path: '/', name: 'overview', component: overview },
     { path: '/login', name: 'login', component: () => import('./pages/LoginPage.vue') },
     { path: '/:rest(.*)*', redirect: '/' },
   ],

@@ -26,6 +26,15 @@ PORTS_KEPT: Final = 1_024
 IDLE_S: Final = 86_400
 PROBES: Final = {NULL_SCAN: "NULL", FIN_SCAN: "FIN", XMAS_SCAN: "XMAS", ACK_SCAN: "ACK", MAIMON_SCAN: "Maimon"}
 
+FAMILIES: Final = ("TCP", "UDP", "stealth")  # each is watched on its own: who scans UDP after TCP is told of twice
+
+
+def family_of(contact: Contact) -> str:
+    """The kind of probe: TCP connections, UDP, or segments that begin no connection."""
+    if contact.proto == PROTO_UDP:
+        return "UDP"
+    return "stealth" if contact.flags in PROBES else "TCP"
+
 
 class PortScanSettings(msgspec.Struct, frozen=True):
     """Thresholds of distinct failed ports; measurements behind them are in docs/detections.md."""
@@ -82,7 +91,8 @@ class PortScan:
         for contact in contacts(rows):
             if contact.proto in (PROTO_ICMP, PROTO_ICMPV6):
                 continue
-            key = (*contact.src, *contact.dst)
+            family = family_of(contact)
+            key = (*contact.src, *contact.dst, FAMILIES.index(family))
             if not contact.failed:
                 known = self._pairs.peek(key)
                 if known is not None:
@@ -107,7 +117,7 @@ class PortScan:
         if not pair.near and (near := ladder.near(pair.ports)):
             pair.near = True
             yield NearMiss(
-                detector=SPEC.name, key=(contact.src_text, contact.dst_text), ts=contact.ts, measured=near[2],
+                detector=SPEC.name, key=(contact.src_text, contact.dst_text, family_of(contact)), ts=contact.ts, measured=near[2],
                 threshold=near[1], window_s=near[0],
             )  # fmt: skip
         reached = ladder.reached(pair.ports, pair.level)
@@ -123,7 +133,7 @@ class PortScan:
         src, dst = contact.src_text, contact.dst_text
         kinds = ", ".join(sorted(pair.probes))
         return Finding(
-            detector=SPEC.name, key=(src, dst), kind="network_scan", signature=f"Port scan ({kinds})",
+            detector=SPEC.name, key=(src, dst, family_of(contact)), kind="network_scan", signature=f"Port scan ({kinds})",
             signature_id=SIGNATURE_ID, category="Detection of a Network Scan", ts=contact.ts, first_seen=pair.ports.first_us,
             actors=(src,), victims=(dst,), measured=measured, threshold=threshold, unit="ports", window_s=span,
             impact=Severity.LOW if outside else Severity.MEDIUM, confidence=0.9,
