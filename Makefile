@@ -8,7 +8,7 @@ BIN = .venv/bin
 
 run: ## set up, then start the monitor: make run ARGS="-i eth0"
 	@$(SETUP) run page warm
-	@exec $(BIN)/nsm run $(ARGS)
+	@exec $(BIN)/nsm run --or-demo $(ARGS)
 
 install: ## .venv with what running needs
 	@$(SETUP) run

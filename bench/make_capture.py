@@ -38,7 +38,9 @@ class Host:
             prefix = bytes((10, 20)) if local else bytes((198, 18 + (number >> 16) % 2))
             self.address = prefix + struct.pack(">H", number & 0xFFFF)
         else:
-            self.address = bytes.fromhex("20010db800000000" if local else "20010db8ffff0000") + struct.pack(">Q", number)
+            self.address = bytes.fromhex("20010db800000000" if local else "20010db8ffff0000") + struct.pack(
+                ">Q", number
+            )
         self.mac = b"\x02\0" + struct.pack(">I", number + (1 << 31 if local else 0))
 
 
@@ -55,7 +57,7 @@ class Conversation:
         """A whole frame around a transport segment whose checksum field is zero."""
         (source, _), (target, _) = self.ends[side], self.ends[1 - side]
         pseudo = source.address + target.address + struct.pack(">HH", proto, len(segment))
-        if not (proto == 1):
+        if proto != 1:
             place = {6: 16, 17: 6, 58: 2}[proto]
             value = checksum(pseudo + segment)
         else:
@@ -63,7 +65,9 @@ class Conversation:
         segment = segment[:place] + struct.pack(">H", value) + segment[place + 2 :]
         if self.version == 4:
             self.identifier = (self.identifier + 1) & 0xFFFF
-            head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(segment), self.identifier, 0x4000, 64 - side * 8, proto, 0)
+            head = struct.pack(
+                ">BBHHHBBH", 0x45, 0, 20 + len(segment), self.identifier, 0x4000, 64 - side * 8, proto, 0
+            )
             head += source.address + target.address
             head = head[:10] + struct.pack(">H", checksum(head)) + head[12:]
             kind = b"\x08\x00"
@@ -126,7 +130,9 @@ def tcp_flow(rng: random.Random, talk: Conversation, packets: int, kind: str, na
     if kind == "tls":
         yield talk.tcp(0, ACK | PSH, client_hello(rng, name.encode()))
     else:
-        yield talk.tcp(0, ACK | PSH, f"GET /{rng.randrange(999)} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: bench\r\n\r\n".encode())
+        yield talk.tcp(
+            0, ACK | PSH, f"GET /{rng.randrange(999)} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: bench\r\n\r\n".encode()
+        )
     left = packets - 7
     while left > 0:
         size = 1200 if rng.random() < 0.30 else rng.randrange(0, 200)
@@ -155,7 +161,9 @@ def mix(packets: int, seed: int) -> Iterator[tuple[float, bytes]]:
         draw = rng.random()
         if draw < 0.46:
             kind = "tls" if draw < 0.30 else "http"
-            talk = Conversation(rng, version, vlan, client, server, rng.randrange(32768, 61000), 443 if kind == "tls" else 80)
+            talk = Conversation(
+                rng, version, vlan, client, server, rng.randrange(32768, 61000), 443 if kind == "tls" else 80
+            )
             count = max(8, int(rng.expovariate(1 / 21) + 8))
             frames = tcp_flow(rng, talk, count, kind, name)
         elif draw < 0.78:

@@ -24,7 +24,9 @@ ASK_S = 10.0
 class LiveService:
     """``nsm run`` on the interface of one host of a lab; its page listens on that host's loopback."""
 
-    def __init__(self, lab: Namespaces, host: str, data: Path, *, port: int = 8052, arguments: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, lab: Namespaces, host: str, data: Path, *, port: int = 8052, arguments: tuple[str, ...] = ()
+    ) -> None:
         self.data, self.port = data, port
         self._log = data.with_suffix(".log").open("wb")
         self.process = lab.start(

@@ -16,8 +16,8 @@ from nsm._version import __version__
 from nsm.errors import CaptureError, NsmError, SettingsError
 
 if TYPE_CHECKING:
-    from nsm.output.zeek import write_zeek
     from nsm.run.reading import flows, read
+    from nsm.run.zeek import write_zeek
 
 __all__ = ["CaptureError", "NsmError", "SettingsError", "__version__", "flows", "read", "write_zeek"]
 

@@ -47,11 +47,16 @@ class Analyst:
     """Detectors that look across flows, and the alert desk. Rows come merged, in canonical order."""
 
     def __init__(
-        self, detectors: Mapping[str, tuple[DetectorSpec, Any]], home: Networks, alerts: AlertSettings, settings_hash: str
+        self,
+        detectors: Mapping[str, tuple[DetectorSpec, Any]],
+        home: Networks,
+        alerts: AlertSettings,
+        settings_hash: str,
     ) -> None:
         surroundings = Surroundings(home)
         self._detectors: list[tuple[str, str, Detector]] = [
-            (name, spec.wants.name, spec.detector(settings, surroundings)) for name, (spec, settings) in detectors.items()
+            (name, spec.wants.name, spec.detector(settings, surroundings))
+            for name, (spec, settings) in detectors.items()
         ]
         self._desk = AlertDesk(alerts, settings_hash)
         self._alerted: LruDict[int, list[int]] = LruDict(ALERTED_MAX, list)
@@ -122,4 +127,3 @@ def analysed(parts: Iterable[tuple[int, Records]], workers: int, analyst: Analys
         ready = merger.ready()
         if ready is not None:
             yield analyst.take(ready)
-

@@ -23,7 +23,11 @@ ATTACKS = {
     "nmap -sT": ("nmap", ("-sT", "-n", "-Pn", "-p", "201-400"), "Port scan"),
     "nmap -sX": ("nmap", ("-sX", "-n", "-Pn", "-p", "401-500"), "XMAS"),
     "nmap -sU": ("nmap", ("-sU", "-n", "-Pn", "--top-ports", "30", "--max-retries", "0"), "UDP"),
-    "nmap slow": ("nmap", ("-6", "-sS", "-n", "-Pn", "-p", "501-530", "--scan-delay", "150ms", "--max-retries", "0"), "Port scan"),
+    "nmap slow": (
+        "nmap",
+        ("-6", "-sS", "-n", "-Pn", "-p", "501-530", "--scan-delay", "150ms", "--max-retries", "0"),
+        "Port scan",
+    ),
 }
 
 

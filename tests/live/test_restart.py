@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -29,6 +30,11 @@ def pid_of(service: LiveService, name: str) -> int | None:
     return None
 
 
+def replaced(service: LiveService, name: str, old: int) -> bool:
+    """Does another process run under that name now?"""
+    return pid_of(service, name) not in (None, old)
+
+
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
     """Does the condition come true in time?"""
     until = time.monotonic() + seconds
@@ -54,7 +60,7 @@ def test_killed_processes_come_back_and_nothing_stored_is_lost_or_doubled(
             old = pid_of(service, name)
             assert old is not None
             os.kill(old, signal.SIGKILL)
-            assert wait_for(lambda n=name, p=old: pid_of(service, n) not in (None, p), BACK_S), f"{name} did not come back"  # type: ignore[misc]  # bound at once
+            assert wait_for(functools.partial(replaced, service, name, old), BACK_S), f"{name} did not come back"
         traffic.wait(60)
         assert wait_for(lambda: len(Reader(service.data).gaps()) >= 4, 15.0)
         time.sleep(12.0)  # closed flows end 5 s after their last packet; then they are stored

@@ -57,7 +57,8 @@ def score(
     left = INCIDENTS_CAP
     for severity, points in POINTS.items():
         mine = sorted(
-            (a for a in open_alerts if a["severity"] == severity), key=lambda a: (-int(a["last_seen"]), str(a.get("id")))
+            (a for a in open_alerts if a["severity"] == severity),
+            key=lambda a: (-int(a["last_seen"]), str(a.get("id"))),
         )
         total = 0.0
         for place, alert in enumerate(mine, 1):
@@ -66,13 +67,22 @@ def score(
         total = min(round(total, 1), left)
         if total >= 0.1:
             deductions.append(
-                Deduction(severity, LABELS[severity], total, INCIDENTS_CAP, len(mine), f"severity:{severity} state:open")
+                Deduction(
+                    severity, LABELS[severity], total, INCIDENTS_CAP, len(mine), f"severity:{severity} state:open"
+                )
             )
             left -= total
     hosts = sum(1 for a in open_alerts if a.get("kind") == "new_host")
     if hosts:
         deductions.append(
-            Deduction("new_host", LABELS["new_host"], min(float(hosts), DEVICES_CAP), DEVICES_CAP, hosts, "kind:new_host state:open")
+            Deduction(
+                "new_host",
+                LABELS["new_host"],
+                min(float(hosts), DEVICES_CAP),
+                DEVICES_CAP,
+                hosts,
+                "kind:new_host state:open",
+            )
         )
     if drop_ratio >= 0.001:
         blind = min(BLIND_CAP, round(2 + 100 * drop_ratio, 1))

@@ -90,13 +90,16 @@ def open_socket(interface: str, settings: CaptureSettings, fanout_group: int | N
             mend="sudo nsm run   or   sudo nsm doctor --fix   (installs a service with CAP_NET_RAW only)",
         ) from error
     except OSError as error:
-        raise CaptureError(f"cannot capture on {shown(interface)}: {error.strerror}", where="AF_PACKET socket") from error
+        raise CaptureError(
+            f"cannot capture on {shown(interface)}: {error.strerror}", where="AF_PACKET socket"
+        ) from error
     try:
         _set_up(sock, interface, link, settings, fanout_group)
     except OSError as error:
         sock.close()
         raise CaptureError(
-            f"cannot capture on {shown(interface)}: {error.strerror or error}", where=f"AF_PACKET socket, {shown(interface)}"
+            f"cannot capture on {shown(interface)}: {error.strerror or error}",
+            where=f"AF_PACKET socket, {shown(interface)}",
         ) from error
     except CaptureError:
         sock.close()
@@ -110,7 +113,9 @@ def ring_shape(settings: CaptureSettings) -> tuple[int, int]:
     return block, max(4, settings.ring_mb * 1024 * 1024 // block)
 
 
-def _set_up(sock: socket.socket, interface: str, link: int, settings: CaptureSettings, fanout_group: int | None) -> None:
+def _set_up(
+    sock: socket.socket, interface: str, link: int, settings: CaptureSettings, fanout_group: int | None
+) -> None:
     sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
     if settings.filter:
         attach_filter(sock, settings.filter, link)
@@ -149,7 +154,9 @@ class RingSource:
         self._link = link_of(interface)
         self._loopback = interface == "lo"
         try:
-            self._map = mmap.mmap(sock.fileno(), self._block * self._blocks, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+            self._map = mmap.mmap(
+                sock.fileno(), self._block * self._blocks, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+            )
         except OSError as error:
             raise CaptureError(f"cannot map the ring of {shown(interface)}: {error.strerror}") from error
         self._bytes = np.frombuffer(self._map, np.uint8)
@@ -202,7 +209,9 @@ class RingSource:
         code = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         gone = not Path("/sys/class/net", self._interface).exists()
         if gone or code == errno.ENODEV:
-            raise CaptureError(f"interface {shown(self._interface)} is gone", mend="plug it in again: nsm goes on by itself")
+            raise CaptureError(
+                f"interface {shown(self._interface)} is gone", mend="plug it in again: nsm goes on by itself"
+            )
         if code == errno.ENETDOWN:
             raise CaptureError(
                 f"interface {shown(self._interface)} is down", mend=f"sudo ip link set {shown(self._interface)} up"

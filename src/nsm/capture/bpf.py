@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
@@ -25,11 +25,19 @@ INSTRUCTIONS_MAX: Final = 4_096  # BPF_MAXINSNS of Linux
 
 
 class _Instruction(ctypes.Structure):
-    _fields_ = (("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint))
+    _fields_: ClassVar = [  # type: ignore[mutable-override]  # ctypes declares it so
+        ("code", ctypes.c_ushort),
+        ("jt", ctypes.c_ubyte),
+        ("jf", ctypes.c_ubyte),
+        ("k", ctypes.c_uint),
+    ]
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint), ("instructions", ctypes.POINTER(_Instruction)))
+    _fields_: ClassVar = [  # type: ignore[mutable-override]  # ctypes declares it so
+        ("length", ctypes.c_uint),
+        ("instructions", ctypes.POINTER(_Instruction)),
+    ]
 
 
 def _library() -> Any:

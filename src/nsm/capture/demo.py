@@ -39,7 +39,7 @@ Event = tuple[float, int, Iterator[tuple[float, bytes]], bytes]
 def checksum(data: bytes) -> int:
     """RFC 1071."""
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     total = (total >> 16) + (total & 0xFFFF)
     return ~(total + (total >> 16)) & 0xFFFF
 
@@ -67,7 +67,7 @@ class DemoSource:
     """Endless batches at the wall's time. ``speed`` above 1 makes more happen in a second."""
 
     def __init__(self, speed: float = 1.0, seed: int = 7) -> None:
-        self._rng = random.Random(seed)
+        self._rng = random.Random(seed)  # noqa: S311 - makes traffic, not secrets
         self._speed = max(0.1, speed)
         self._batch = PacketBatch(np.zeros(BUFFER_BYTES, np.uint8), ROWS)
         self._queue: list[Event] = []
@@ -132,9 +132,21 @@ class DemoSource:
             number, name = rng.randrange(65_536), f"host{rng.randrange(300)}.example"
             question = b"".join(bytes((len(part),)) + part.encode() for part in name.split(".")) + b"\0\0\1\0\1"
             sport = rng.randrange(32_768, 61_000)
-            yield 0.0, udp(client, "192.168.1.1", sport, 53, struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0) + question)
+            yield (
+                0.0,
+                udp(client, "192.168.1.1", sport, 53, struct.pack(">HHHHHH", number, 0x100, 1, 0, 0, 0) + question),
+            )
             answer = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4" + rng.randbytes(4)
-            yield 0.01, udp("192.168.1.1", client, 53, sport, struct.pack(">HHHHHH", number, 0x8180, 1, 1, 0, 0) + question + answer)
+            yield (
+                0.01,
+                udp(
+                    "192.168.1.1",
+                    client,
+                    53,
+                    sport,
+                    struct.pack(">HHHHHH", number, 0x8180, 1, 1, 0, 0) + question + answer,
+                ),
+            )
         elif draw < 0.40:
             for number in range(4):
                 body = struct.pack(">BBHHH", 8, 0, 0, 9, number) + bytes(56)
@@ -149,7 +161,11 @@ class DemoSource:
         yield 0.0, tcp(client, server, sport, port, a, 0, SYN)
         yield 0.02, tcp(server, client, port, sport, b, a + 1, SYN | ACK)
         yield 0.001, tcp(client, server, sport, port, a + 1, b + 1, ACK)
-        hello = b"\x16\3\1\2\0\1\0\1\xfc\3\3" + rng.randbytes(500) if port == 443 else b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+        hello = (
+            b"\x16\3\1\2\0\1\0\1\xfc\3\3" + rng.randbytes(500)
+            if port == 443
+            else b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"
+        )
         yield 0.001, tcp(client, server, sport, port, a + 1, b + 1, ACK | PSH, hello)
         a, b = a + 1 + len(hello), b + 1
         reply = (b"\x16\3\3\0\x7a\2" if port == 443 else b"HTTP/1.1 200 OK\r\n\r\n") + rng.randbytes(900)
@@ -172,7 +188,12 @@ class DemoSource:
     def _syn_flood(self) -> Iterator[tuple[float, bytes]]:
         for _ in range(9_000):
             source = f"198.51.100.{self._rng.randrange(1, 255)}"
-            yield 0.0004, tcp(source, "192.168.1.8", self._rng.randrange(1_024, 65_535), 443, self._rng.randrange(1 << 32), 0, SYN)
+            yield (
+                0.0004,
+                tcp(
+                    source, "192.168.1.8", self._rng.randrange(1_024, 65_535), 443, self._rng.randrange(1 << 32), 0, SYN
+                ),
+            )
 
     def _host_sweep(self) -> Iterator[tuple[float, bytes]]:
         for host in range(30, 120):

@@ -13,7 +13,8 @@ import stat
 import sys
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, Final, cast
+from pathlib import Path
+from typing import BinaryIO, Final, Literal, cast
 
 import lz4.frame
 import numpy as np
@@ -23,8 +24,25 @@ from nsm.capture.source import SourceCounters, shown
 from nsm.errors import CaptureError
 from nsm.kernels import index as ix
 from nsm.kernels.layers import (
-    LINK_AVS, LINK_CHDLC, LINK_ETHERNET, LINK_IPV4, LINK_IPV6, LINK_LOOP, LINK_NULL, LINK_PPI, LINK_PPP, LINK_PPP_HDLC,
-    LINK_PPPOE, LINK_PRISM, LINK_RADIOTAP, LINK_RAW, LINK_RAW_A, LINK_RAW_B, LINK_SLL, LINK_SLL2, LINK_WIFI,
+    LINK_AVS,
+    LINK_CHDLC,
+    LINK_ETHERNET,
+    LINK_IPV4,
+    LINK_IPV6,
+    LINK_LOOP,
+    LINK_NULL,
+    LINK_PPI,
+    LINK_PPP,
+    LINK_PPP_HDLC,
+    LINK_PPPOE,
+    LINK_PRISM,
+    LINK_RADIOTAP,
+    LINK_RAW,
+    LINK_RAW_A,
+    LINK_RAW_B,
+    LINK_SLL,
+    LINK_SLL2,
+    LINK_WIFI,
 )  # fmt: skip
 from nsm.model.batch import BATCH_PACKETS, PacketBatch
 
@@ -59,7 +77,7 @@ class ByteReader:
         self.start = self.stop = 0  # data[start:stop] is not used up
         self.position = 0  # of data[start] in the uncompressed file
         self.ended = False
-        self._view = memoryview(self.data)
+        self._view = memoryview(self.data.data)
         self._file, self._opened = file, opened
 
     def fill(self) -> bool:
@@ -118,14 +136,14 @@ def open_bytes(source: str | os.PathLike[str]) -> ByteReader:
     """The uncompressed bytes of a file, or of standard input for ``-``."""
     name = shown(source)
     if str(source) == "-":
-        raw: BinaryIO = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - the reader closes it
+        raw: BinaryIO = open(sys.stdin.fileno(), "rb", buffering=0, closefd=False)  # noqa: SIM115 - closed with the reader
         name = "standard input"
     else:
         try:
-            mode = os.stat(source).st_mode
+            mode = Path(source).stat().st_mode
             if stat.S_ISDIR(mode):
                 raise CaptureError(f"{name} is a folder, not a capture file", mend="nsm read FILE...")
-            raw = open(source, "rb", buffering=0)  # noqa: SIM115 - the reader closes it
+            raw = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed with the reader
         except (OSError, ValueError) as error:
             raise CaptureError(f"cannot open {name}: {_reason(error)}", where=name) from error
     return ByteReader(_uncompressed(raw, name), name, opened=True)
@@ -183,7 +201,9 @@ def no_capture(reader: ByteReader, head: bytes) -> CaptureError:
     else:
         what = f"it begins with {head[:4].hex(' ')}"
     return CaptureError(
-        f"{reader.name} is not a capture: {what}", where=reader.name, mend="nsm reads pcap and pcapng, plain or gzip, zstd, lz4"
+        f"{reader.name} is not a capture: {what}",
+        where=reader.name,
+        mend="nsm reads pcap and pcapng, plain or gzip, zstd, lz4",
     )
 
 
@@ -198,7 +218,7 @@ class PcapFile:
         if len(head) < 24:
             raise CaptureError(f"{reader.name} ends inside the file header, after {len(head)} of 24 bytes")
         self._swapped, self._unit, self._header = PCAP_MAGICS[head[:4]]
-        order = "big" if self._swapped else "little"
+        order: Literal["big", "little"] = "big" if self._swapped else "little"
         self._link = int.from_bytes(head[20:24], order) & 0x0FFF_FFFF
         if self._link not in LINKS_KNOWN:
             raise CaptureError(

@@ -38,16 +38,22 @@ def interfaces() -> tuple[Interface, ...]:
         except (OSError, ValueError):
             continue  # it went away meanwhile
         texts = tuple(
-            item.address.split("%")[0] for item in addresses.get(name, ()) if item.family in (socket.AF_INET, socket.AF_INET6)
+            item.address.split("%")[0]
+            for item in addresses.get(name, ())
+            if item.family in (socket.AF_INET, socket.AF_INET6)
         )
         seen = counters.get(name)
         found.append(
             Interface(
-                name=name, up=bool(flags & 1), state=state, addresses=texts,
+                name=name,
+                up=bool(flags & 1),
+                state=state,
+                addresses=texts,
                 packets=seen.packets_recv + seen.packets_sent if seen else 0,
                 octets=seen.bytes_recv + seen.bytes_sent if seen else 0,
-                drops=seen.dropin if seen else 0, errors=seen.errin if seen else 0,
-            )  # fmt: skip
+                drops=seen.dropin if seen else 0,
+                errors=seen.errin if seen else 0,
+            )
         )
     return tuple(found)
 

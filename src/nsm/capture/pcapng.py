@@ -24,6 +24,17 @@ NOTES_MAX: Final = 1_000  # comments, names and statistics kept
 BLOCK_MAX: Final = 262_144  # a block that Python reads whole; longer ones are stepped over
 OPT_COMMENT, OPT_IF_NAME, OPT_TSRESOL, OPT_TSOFFSET = 1, 2, 9, 14
 OPT_ISB_IFRECV, OPT_ISB_IFDROP = 4, 5
+OFFSET_MAX: Final = 1 << 33  # seconds; a larger offset is no time that anybody captured at
+
+
+def _units(resolution: int) -> tuple[int, int, int]:
+    """(multiply, divide, shift) that make nanoseconds of units of if_tsresol."""
+    if resolution & 0x80:
+        shift = min(resolution & 0x7F, 63)
+        return (1, 1, shift) if shift else (1_000_000_000, 1, 0)
+    if resolution <= 9:
+        return 10 ** (9 - resolution), 1, 0
+    return 1, 10 ** min(resolution - 9, 18), 0
 
 
 class Notes(msgspec.Struct):
@@ -94,7 +105,9 @@ class PcapngFile:
 
     def _damaged(self, what: str) -> CaptureError:
         reader = self._reader
-        return CaptureError(f"{reader.name} is damaged: the block at byte {reader.position}, after packet {self._packets}, {what}")
+        return CaptureError(
+            f"{reader.name} is damaged: the block at byte {reader.position}, after packet {self._packets}, {what}"
+        )
 
     def _word(self, data: bytes, at: int, size: int = 4) -> int:
         return int.from_bytes(data[at : at + size], "big" if self._swapped else "little")
@@ -162,26 +175,8 @@ class PcapngFile:
         if (self._count + 1) * ix.IF_WORDS > len(self._table):
             self._table = np.concatenate((self._table, np.zeros_like(self._table)))
         link, snaplen = self._word(body, 0, 2), self._word(body, 4)
-        resolution, offset, name = 6, 0, ""
-        for code, value in self._options(body[8:]):
-            if code == OPT_TSRESOL and value:
-                resolution = value[0]
-            elif code == OPT_TSOFFSET and len(value) == 8:
-                offset = int.from_bytes(value, "big" if self._swapped else "little", signed=True)
-            elif code == OPT_IF_NAME:
-                name = value.decode("utf-8", "replace")
-            elif code == OPT_COMMENT and len(self.notes.comments) < NOTES_MAX:
-                self.notes.comments.append(value.decode("utf-8", "replace"))
-        multiply, divide, shift = 1, 1, 0
-        if resolution & 0x80:
-            shift = min(resolution & 0x7F, 63)
-            if shift == 0:
-                multiply = 1_000_000_000
-        elif resolution <= 9:
-            multiply = 10 ** (9 - resolution)
-        else:
-            divide = 10 ** min(resolution - 9, 18)
-        offset = max(-(1 << 33), min(offset, 1 << 33))
+        resolution, offset, name = self._interface_options(body[8:])
+        multiply, divide, shift = _units(resolution)
         at = self._count * ix.IF_WORDS
         self._table[at : at + 6] = (link, snaplen, multiply, divide, shift, offset)
         if link not in LINKS_KNOWN:
@@ -189,6 +184,19 @@ class PcapngFile:
         self._count += 1
         if len(self._names) < INTERFACES_MAX:
             self._names.append(name)
+
+    def _interface_options(self, options: bytes) -> tuple[int, int, str]:
+        """(if_tsresol, if_tsoffset in seconds, if_name), with their defaults."""
+        resolution, offset, name = 6, 0, ""
+        for code, value in self._options(options):
+            if code == OPT_TSRESOL and value:
+                resolution = value[0]
+            elif code == OPT_TSOFFSET and len(value) == 8:
+                offset = int.from_bytes(value, "big" if self._swapped else "little", signed=True)
+            elif code == OPT_IF_NAME:
+                name = value.decode("utf-8", "replace")
+        self._comments(options)
+        return resolution, max(-OFFSET_MAX, min(offset, OFFSET_MAX)), name
 
     def _resolve(self, body: bytes) -> None:
         at = 0

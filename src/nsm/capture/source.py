@@ -13,8 +13,11 @@ NAME_CHARACTERS_MAX: Final = 200
 
 
 class SourceCounters(msgspec.Struct, frozen=True):
-    """``drops``: packets that the kernel had no room for; ``freezes``: times it stopped the ring; ``cut``: frames over
-    65,535 bytes, of which the rest is not looked at."""
+    """What a source has given and lost.
+
+    ``drops``: packets that the kernel had no room for; ``freezes``: times it stopped the ring; ``cut``: frames over
+    65,535 bytes, of which the rest is not looked at.
+    """
 
     packets: int = 0
     drops: int = 0

@@ -16,7 +16,9 @@ Examples:
 \b
 Exit codes: 0 ended by Ctrl-C, 2 usage, 5 the service failed""",
 )
-@click.option("--speed", type=click.FloatRange(0.1, 20.0), default=1.0, show_default=True, help="How much happens in a second.")
+@click.option(
+    "--speed", type=click.FloatRange(0.1, 20.0), default=1.0, show_default=True, help="How much happens in a second."
+)
 @click.option("--listen", default=None, help="Address and port of the page (127.0.0.1:8052).")
 @click.pass_obj
 def command(ctx: Context, speed: float, listen: str | None) -> None:

@@ -89,7 +89,10 @@ def anomaly_rows(
     packet = rows.pkt[at]
     flip = rows.direction[at] == 1
     key = rows.key[at]
-    low, high = (key & np.uint64(0xFFFF)).astype(np.uint16), ((key >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.uint16)
+    low, high = (
+        (key & np.uint64(0xFFFF)).astype(np.uint16),
+        ((key >> np.uint64(16)) & np.uint64(0xFFFF)).astype(np.uint16),
+    )
     made = Rows(ANOMALY, {
         "ts": batch.ts_ns[packet] // 1000,
         "event": np.array([item[1] for item in kept], object),

@@ -40,12 +40,36 @@ SETTINGS: Final = SettingsSection(name="decode", struct=DecodeSettings)
 class DecodedRows:
     """Rows of one batch; ``flow`` is filled by the tracker with the record of each."""
 
+    pkt: Array
+    kinds: Array
+    key: Array
+    hashes: Array
+    a_hi: Array
+    a_lo: Array
+    b_hi: Array
+    b_lo: Array
+    direction: Array
+    bads: Array
+    l3s: Array
+    l4s: Array
+    pays: Array
+    plens: Array
+    iplens: Array
+    seqs: Array
+    acks: Array
+    windows: Array
+    flag_bytes: Array
+    ttls: Array
+    vlans_inner: Array
+    icmps: Array
+    flow: Array
+
     __slots__ = ("count", "flow", *(name for name, _ in COLUMNS))
 
     def __init__(self, capacity: int) -> None:
         for name, dtype in COLUMNS:
             setattr(self, name, np.zeros(capacity, dtype))
-        self.flow: Array = np.zeros(capacity, np.uint32)
+        self.flow = np.zeros(capacity, np.uint32)
         self.count = 0
 
     @property

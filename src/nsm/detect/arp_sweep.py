@@ -93,9 +93,7 @@ class ArpSweep:
         src, count = text(0, source), len(asker.silent)
         if not asker.near and (near := self._ladder.near(asker.silent)):
             asker.near = True
-            yield NearMiss(
-                detector=SPEC.name, key=(src,), ts=ts, measured=near[2], threshold=near[1], window_s=near[0]
-            )
+            yield NearMiss(detector=SPEC.name, key=(src,), ts=ts, measured=near[2], threshold=near[1], window_s=near[0])
         reached = self._ladder.reached(asker.silent, asker.level)
         if reached is None or count < self._settings.unanswered_share * (count + len(asker.answered)):
             return

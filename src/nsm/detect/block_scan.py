@@ -61,9 +61,7 @@ class BlockScan:
 
     def __init__(self, settings: BlockScanSettings, surroundings: Surroundings) -> None:
         self._settings, self._home = settings, surroundings.home
-        self._ladder = Ladder(
-            ((60, settings.minute_pairs), (3_600, settings.hour_pairs), (86_400, settings.day_pairs))
-        )
+        self._ladder = Ladder(((60, settings.minute_pairs), (3_600, settings.hour_pairs), (86_400, settings.day_pairs)))
         self._sources: RefusingDict[tuple[int, int], _Source] = RefusingDict(
             settings.sources_max, _Source, IDLE_S * SECOND_US
         )

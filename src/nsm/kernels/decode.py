@@ -119,7 +119,7 @@ def _transport(data, l4, stop, wire_stop, version, proto, fragment):
         return (
             True, np.int64(ld16(data, l4)), np.int64(ld16(data, l4 + 2)), l4 + 8, zero, zero, zero, zero, zero, wrong
         )  # fmt: skip
-    if proto == 1 and version == 4 or proto == 58 and version == 6:  # RFC 792, RFC 4443
+    if (proto == 1 and version == 4) or (proto == 58 and version == 6):  # RFC 792, RFC 4443
         if l4 + 8 > stop:
             short = np.int64(la.ICMPV4_SHORT) if proto == 1 else np.int64(la.ICMPV6_SHORT)
             return False, zero, zero, l4, zero, zero, zero, zero, zero, short if left < 8 else zero
@@ -254,7 +254,7 @@ def decode(
                 if fragment:
                     row_bad |= la.FRAGMENT
                 plen = ip_stop - pay
-                if proto == 17 and plen > limits[LIMIT_UDP] or icmp > 0 and plen > limits[LIMIT_ICMP]:
+                if (proto == 17 and plen > limits[LIMIT_UDP]) or (icmp > 0 and plen > limits[LIMIT_ICMP]):
                     row_bad |= la.LARGE
                 _emit(m, i, OUTER if next_kind != la.NONE else FLOW, s_hi, s_lo, d_hi, d_lo, sport, dport, proto, version,
                       vlan, depth, row_bad, seed, pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads)  # fmt: skip

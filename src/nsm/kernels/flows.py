@@ -16,7 +16,7 @@ from nsm.kernels.history import H_IP, H_RARE, HIST, begin, datagram, hopeless, s
 from nsm.kernels.jit import get, inline, kernel, ld16, ld32, prefetch, put
 from nsm.kernels.layers import IP_CHECKSUM, L4_CHECKSUM
 from nsm.kernels.recognise import recognise
-from nsm.kernels.table import REC, U1, U8, U16, U24, U32, U40, U48, U56, add, emit, find, insert, remove, target
+from nsm.kernels.table import REC, U1, U8, U16, U24, U32, U40, U48, add, emit, find, insert, remove, target
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 NEW, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSE_WAIT, CLOSING, CLOSED = range(11)
@@ -412,9 +412,9 @@ def track(
             state = get(rec, base + t.STATE)
             quiet = ts - np.int64(get(rec, base + t.LAST))
             reason = 0
-            if history and proto == 6 and hopeless(hist, record * HIST, ts - np.int64(get(rec, base + t.FIRST))):
-                reason = TIMEOUT
-            elif quiet > get(cfg, np.int64(state & t.LOW8)):
+            if (
+                history and proto == 6 and hopeless(hist, record * HIST, ts - np.int64(get(rec, base + t.FIRST)))
+            ) or quiet > get(cfg, np.int64(state & t.LOW8)):
                 reason = TIMEOUT
             elif proto == 6 and flags & (SYN | ACK) == SYN and np.int64(state & t.LOW8) == 2:
                 reason = REUSE
@@ -479,14 +479,18 @@ def track(
             if (get(rec, base + t.PAYLOAD) >> shift) & t.LOW32 == 0 and (proto == 6 or proto == 17):
                 _look(cold, record, data, get(offset, number), np.int64(get(pays, row)), np.int64(get(caplen, number)),
                       np.int64(plen), proto, word, side, back_words)  # fmt: skip
-            put(rec, base + t.PAYLOAD, _saturating(get(rec, base + t.PAYLOAD), plen, U32 if to_client else np.uint64(0)))
+            put(
+                rec, base + t.PAYLOAD, _saturating(get(rec, base + t.PAYLOAD), plen, U32 if to_client else np.uint64(0))
+            )
         if ts > np.int64(get(rec, base + t.LAST)):
             put(rec, base + t.LAST, np.uint64(ts))
         elif np.int64(get(rec, base + t.LAST)) - ts > t.SECOND_NS:
             put(st, t.ST_BACKWARDS, get(st, t.ST_BACKWARDS) + 1)
         was = np.int64(state & t.LOW8)
         if proto == 6:
-            state = _segment(rec, cold, record, base, state, flags, plen, get(seqs, row), ts, to_client, targets, tslots, st)
+            state = _segment(
+                rec, cold, record, base, state, flags, plen, get(seqs, row), ts, to_client, targets, tslots, st
+            )
         state = _ttl(state, np.uint64(get(ttls, row)), to_client)
         answered = get(rec, base + t.PKTS_C) != 0
         now = _class(proto, word, np.int64((state >> np.uint64(9)) & np.uint64(0x7F)), answered)

@@ -25,7 +25,9 @@ ATTEMPT_NS: Final = 5_000_000_000  # tcp_attempt_delay, scripts/base/init-bare.z
 
 INACTIVE, SYN_SENT, SYN_ACK_SENT, PARTIAL, ESTABLISHED, CLOSED, RESET = range(7)
 # Seen bits of a side.
-SEEN_ACK, SEEN_DATA, SEEN_MULTI, SEEN_INCONSISTENT, SEEN_SYN, SEEN_SYNACK, SEEN_FIN, SEEN_RST = (1 << n for n in range(8))
+SEEN_ACK, SEEN_DATA, SEEN_MULTI, SEEN_INCONSISTENT, SEEN_SYN, SEEN_SYNACK, SEEN_FIN, SEEN_RST = (
+    1 << n for n in range(8)
+)
 FLAG_CLOSED: Final = 1  # bits 0 and 1: a side has closed or reset
 FLAG_FIN: Final = 4  # bits 2 and 3: a side has sent FIN
 FIN_, SYN_, RST_, ACK_ = 0x01, 0x02, 0x04, 0x10

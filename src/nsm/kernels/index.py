@@ -227,4 +227,3 @@ def index_ring_block(
     put(state, COUNT, np.int64(n))
     put(state, NEXT, at)
     put(state, STATUS, left)
-

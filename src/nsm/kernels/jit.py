@@ -7,7 +7,6 @@ Python stands in for them, so that the very same kernel source runs as its own s
 """
 
 # The intrinsics of Numba have no annotations of their own.
-# ruff: noqa: ANN
 from __future__ import annotations
 
 import os
@@ -25,7 +24,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-COMPILED = not numba.config.DISABLE_JIT
+COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set from the environment at run time
 
 # _nrt=False: kernels allocate nothing, so the reference counts that Numba would keep for every array at every helper
 # call (16 atomic operations a packet: 80 ns) are left out.
@@ -42,7 +41,7 @@ def _byte_pointer(context, builder, array_type, array, position) -> Any:
     return builder.gep(builder.bitcast(data, _U8.as_pointer()), [position])
 
 
-def _load(bits: int, numba_type, big_endian: bool):
+def _load(bits: int, numba_type: Any, big_endian: bool) -> Any:
     swap = big_endian == (sys.byteorder == "little")
 
     @intrinsic
@@ -90,7 +89,7 @@ def _prefetch(typingctx, array, at):
     return types.void(array, types.int64), codegen
 
 
-def _slow_load(size: int, order: str):
+def _slow_load(size: int, order: str) -> Any:
     def load(data, at):
         return np.uint64(int.from_bytes(bytes(data[at : at + size]), order))
 
@@ -109,8 +108,13 @@ def _slow_prefetch(array, at):
     return None
 
 
+get: Any
+put: Any
+prefetch: Any
 if COMPILED:
-    ld16, ld32, ld64 = (_load(bits, t, True) for bits, t in ((16, types.uint16), (32, types.uint32), (64, types.uint64)))
+    ld16, ld32, ld64 = (
+        _load(bits, t, True) for bits, t in ((16, types.uint16), (32, types.uint32), (64, types.uint64))
+    )
     ld16le, ld32le = (_load(bits, t, False) for bits, t in ((16, types.uint16), (32, types.uint32)))
     get, put, prefetch = _get, _put, _prefetch
 else:

@@ -129,6 +129,6 @@ def recognise(data, at, stop, proto, sport, dport):
         return np.int64(DHCP)
     if first >> 24 == 0x30 and (dport in (161, 162) or sport in (161, 162)):
         return np.int64(SNMP)
-    if first == 0x01000000 and stop - at == 148 or first == 0x02000000 and stop - at == 92:
+    if (first == 0x01000000 and stop - at == 148) or (first == 0x02000000 and stop - at == 92):
         return np.int64(WIREGUARD)
     return _text(data, at, stop, first, second, dport, sport)

@@ -18,7 +18,9 @@ from nsm.kernels.history import HIST
 from nsm.kernels.jit import get, inline, put
 
 REC, COLD, OUT = 16, 8, 48  # words of a record, of its cold part, of an output row (the last 20 are history)
-A_HI, A_LO, B_HI, B_LO, KEY, FIRST, LAST, STATE, PKTS, PKTS_C, BYTES, BYTES_C, PAYLOAD, NEXT_SEQ, RTT, NUMBER = range(16)
+A_HI, A_LO, B_HI, B_LO, KEY, FIRST, LAST, STATE, PKTS, PKTS_C, BYTES, BYTES_C, PAYLOAD, NEXT_SEQ, RTT, NUMBER = range(
+    16
+)
 C_ORIGIN, C_BITS, C_BAD, C_PROGRESS, C_SEEN_S, C_SEEN_C, C_SRC_MAC, C_DST_MAC = range(8)
 O_REPORT, O_TICK, O_FLOW_ID, O_TIME, O_HISTORY = 24, 25, 26, 27, 28
 
@@ -35,7 +37,9 @@ MARK_SHIFT = np.uint64(48)
 LONG: Final = 12
 CLASSES: Final = 13
 # Places in ``cfg`` behind the time-outs (ns).
-CFG_UNANSWERED_NS, CFG_PROGRESS_NS, CFG_SHARD, CFG_SHARDS, CFG_MIDSTREAM, CFG_TURN, CFG_FLOOD, CFG_HISTORY = range(13, 21)
+CFG_UNANSWERED_NS, CFG_PROGRESS_NS, CFG_SHARD, CFG_SHARDS, CFG_MIDSTREAM, CFG_TURN, CFG_FLOOD, CFG_HISTORY = range(
+    13, 21
+)
 
 # Places in ``st`` (int64).
 (
@@ -129,9 +133,13 @@ def tag_of(rec, base, seed):
     return np.uint32(
         hash_words(
             np.uint64(seed),
-            get(rec, base + A_HI), get(rec, base + A_LO), get(rec, base + B_HI), get(rec, base + B_LO),
+            get(rec, base + A_HI),
+            get(rec, base + A_LO),
+            get(rec, base + B_HI),
+            get(rec, base + B_LO),
             get(rec, base + KEY),
-        ) >> U32  # fmt: skip
+        )
+        >> U32
     )
 
 

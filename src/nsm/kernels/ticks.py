@@ -88,7 +88,7 @@ def _due(slots, rec, cold, hist, link, back, bucket, wheel_slot, free, cfg, st, 
         progress = np.int64(get(cold, chill + t.C_PROGRESS))
         if progress <= now:
             result = t.outcome(rec, cold, record)
-            emit(rec, cold, hist, record, PROGRESS, result if result else U1, 0, tick, now, out, st)
+            emit(rec, cold, hist, record, PROGRESS, result or U1, 0, tick, now, out, st)
             while progress <= now:
                 progress += get(cfg, t.CFG_PROGRESS_NS)
             put(cold, chill + t.C_PROGRESS, np.uint64(progress))
@@ -198,7 +198,7 @@ def activity(rec, cold, live, out):
         put(out, place + 3, get(rec, server + 1))
         port = (key >> np.uint64(16)) & t.LOW16 if b_began else key & t.LOW16
         looks = get(cold, chill + t.C_BAD) >> np.uint64(32)
-        app = looks & t.LOW8 if looks & t.LOW8 else (looks >> np.uint64(8)) & t.LOW8
+        app = looks & t.LOW8 or (looks >> np.uint64(8)) & t.LOW8
         proto = (key >> np.uint64(32)) & t.LOW8
         put(out, place + 4, port | proto << np.uint64(16) | app << np.uint64(24))
         put(out, place + 5, new_s)

@@ -43,7 +43,11 @@ TARGET: Final = Table(
         Column("flows", "uint64", "flows begun"),
         Column("answered", "uint64", "flows whose first answer came in this tick"),
         Column("completed", "uint64", "TCP handshakes completed in this tick"),
-        Column("evicted", "uint64", "flows without a record of their own, or that lost it before an answer: counted here alone"),
+        Column(
+            "evicted",
+            "uint64",
+            "flows without a record of their own, or that lost it before an answer: counted here alone",
+        ),
         Column("src_hi", "uint64", "a source seen, upper half"),
         Column("src_lo", "uint64", "a source seen, lower half"),
         Column("single", "uint8", "1 when all packets came from that source"),

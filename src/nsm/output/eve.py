@@ -156,7 +156,9 @@ class EveWriter:
         if not names and not rows["vlan"].any():
             return [event] * len(rows)
         made = []
-        for outer, inner, iface in zip(rows["vlan"].tolist(), rows["vlan_inner"].tolist(), rows["iface"].tolist(), strict=True):
+        for outer, inner, iface in zip(
+            rows["vlan"].tolist(), rows["vlan_inner"].tolist(), rows["iface"].tolist(), strict=True
+        ):
             tag = (f'"vlan":[{outer},{inner}],' if inner else f'"vlan":[{outer}],') if outer else ""
             made.append(f"{names[iface] if iface < len(names) else ''}{event}{tag}")
         return made
@@ -192,10 +194,13 @@ class EveWriter:
                 f'"end":"{stop}","age":{seconds},"state":"{STATES[state]}","reason":"{REASONS[reason]}",'
                 f'"alerted":{"true" if alerted else "false"}}}{_tcp(tcp_s, tcp_c, tcp_state) if proto == PROTO_TCP else ""}}}'
             ).encode()
-            for head, start, stop, seconds, proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state, app in zip(  # noqa: E501
-                self._heads(rows, "flow"), stamps(first), stamps(rows["ts"]), age, *columns, strict=True
+            for head, start, stop, seconds, (
+                proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state,
+                app,
+            ) in zip(
+                self._heads(rows, "flow"), stamps(first), stamps(rows["ts"]), age, zip(*columns, strict=True), strict=True
             )
-        ]
+        ]  # fmt: skip
 
     def _netflow_lines(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
         first = (rows["ts"] - rows["dur_us"].astype(np.int64)).tolist()
@@ -212,10 +217,13 @@ class EveWriter:
             for head, pkts, size, low, high in (sides[0][place], sides[1][place]):
                 start, stop = first[place], last[place]
                 ttl = f',"min_ttl":{low},"max_ttl":{high}' if pkts else ',"min_ttl":0,"max_ttl":0'
-                yield ticks[place], (
-                    f'{head},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{stamp(start)}",'
-                    f'"end":"{stamp(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}}}'
-                ).encode()
+                yield (
+                    ticks[place],
+                    (
+                        f'{head},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{stamp(start)}",'
+                        f'"end":"{stamp(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}}}'
+                    ).encode(),
+                )
 
     def anomalies(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
         """(tick, line) of each decoder event."""
@@ -227,14 +235,19 @@ class EveWriter:
             return
         ends = self._ends(wanted)
         columns = [wanted[name].tolist() for name in ("tick", "ts", "packet", "flow_id", "vlan", "ip_v", "event")]
-        for end, (tick, ts, packet, flow_id, vlan, version, event) in zip(ends, zip(*columns, strict=True), strict=True):
+        for end, (tick, ts, packet, flow_id, vlan, version, event) in zip(
+            ends, zip(*columns, strict=True), strict=True
+        ):
             flow = f'"flow_id":{flow_id},' if flow_id else ""
             tag = f'"vlan":[{vlan}],' if vlan else ""
             place = f"{end}," if version else ""
-            yield tick, (
-                f'{{"timestamp":"{stamp(ts)}",{flow}"pcap_cnt":{packet},"event_type":"anomaly",{tag}{place}'
-                f'"pkt_src":"wire/pcap","anomaly":{{"type":"decode","event":"{event}"}}}}'
-            ).encode()
+            yield (
+                tick,
+                (
+                    f'{{"timestamp":"{stamp(ts)}",{flow}"pcap_cnt":{packet},"event_type":"anomaly",{tag}{place}'
+                    f'"pkt_src":"wire/pcap","anomaly":{{"type":"decode","event":"{event}"}}}}'
+                ).encode(),
+            )
 
     def alert(self, alert: Alert) -> tuple[int, bytes]:
         """(tick, line) of an alert at its present count."""

@@ -101,24 +101,27 @@ class _Connection:
 def conn_state(connection: _Connection) -> str:
     """Zeek's summary of how a TCP connection went."""
     orig, resp = connection.state(0), connection.state(1)
+    if h.RESET in (orig, resp):
+        return _reset_state(connection, orig, resp)
+    if h.CLOSED in (orig, resp):
+        if orig == resp:
+            return "SF"
+        if orig == h.CLOSED:
+            return "SH" if resp == h.INACTIVE else "S2"
+        return "SHR" if orig == h.INACTIVE else "S3"
+    return {(h.SYN_SENT, h.INACTIVE): "S0", (h.ESTABLISHED, h.ESTABLISHED): "S1"}.get((orig, resp), "OTH")
+
+
+def _reset_state(connection: _Connection, orig: int, resp: int) -> str:
+    """The summary of a connection that one side reset; the responder's reset is looked at first."""
     if resp == h.RESET:
         nothing = connection.size(0) == 0 and connection.size(1) == 0
         if orig in (h.SYN_SENT, h.SYN_ACK_SENT) or (orig == h.RESET and nothing):
             return "REJ"
         return "RSTRH" if orig == h.INACTIVE else "RSTR"
-    if orig == h.RESET:
-        if resp == h.INACTIVE:
-            return "RSTOS0" if _HALF_OPEN.fullmatch(connection.text) else "OTH"
-        return "RSTO"
-    if orig == h.CLOSED and resp == h.CLOSED:
-        return "SF"
-    if orig == h.CLOSED:
-        return "SH" if resp == h.INACTIVE else "S2"
-    if resp == h.CLOSED:
-        return "SHR" if orig == h.INACTIVE else "S3"
-    if orig == h.SYN_SENT and resp == h.INACTIVE:
-        return "S0"
-    return "S1" if orig == h.ESTABLISHED and resp == h.ESTABLISHED else "OTH"
+    if resp == h.INACTIVE:
+        return "RSTOS0" if _HALF_OPEN.fullmatch(connection.text) else "OTH"
+    return "RSTO"
 
 
 def service(client: int, server: int) -> str:
@@ -140,17 +143,32 @@ def conn_lines(rows: Rows) -> Iterator[str]:
     ended = rows.take(keep & ~np.isin(rows["proto"], TUNNEL_PROTOS))
     if not len(ended):
         return
-    local_orig, local_resp = LOCAL.contain(ended["src_hi"], ended["src_lo"]), LOCAL.contain(ended["dst_hi"], ended["dst_lo"])
+    local_orig, local_resp = (
+        LOCAL.contain(ended["src_hi"], ended["src_lo"]),
+        LOCAL.contain(ended["dst_hi"], ended["dst_lo"]),
+    )
     columns = [
         ended[name].tolist() for name in (
-            "ts", "dur_us", "flow_id", "src_port", "dst_port", "proto", "pkts_s", "pkts_c", "payload_s", "payload_c", "app_s", "app_c",
-            HISTORY,
+            "ts", "dur_us", "flow_id", "src_port", "dst_port", "proto", "pkts_s", "pkts_c", "payload_s", "payload_c", "app_s",
+            "app_c", HISTORY,
         )
     ]  # fmt: skip
     ends = zip(texts(ended["src_hi"], ended["src_lo"]), texts(ended["dst_hi"], ended["dst_lo"]), strict=True)
-    for (src, dst), here, there, (ts, dur, flow, sport, dport, proto, pkts_s, pkts_c, data_s, data_c, app_s, app_c, words) in zip(
-        ends, local_orig.tolist(), local_resp.tolist(), zip(*columns, strict=True), strict=True
-    ):
+    for (src, dst), here, there, (
+        ts,
+        dur,
+        flow,
+        sport,
+        dport,
+        proto,
+        pkts_s,
+        pkts_c,
+        data_s,
+        data_c,
+        app_s,
+        app_c,
+        words,
+    ) in zip(ends, local_orig.tolist(), local_resp.tolist(), zip(*columns, strict=True), strict=True):
         known = _Connection(words)
         first = ts - dur
         duration = known.word(h.H_TIME) // 1000 - first
@@ -159,11 +177,16 @@ def conn_lines(rows: Rows) -> Iterator[str]:
             sizes, state = (known.size(0), known.size(1)), conn_state(known)
         else:
             sizes = (data_s, data_c)
-            state = ("SF" if pkts_s and pkts_c else "S0" if pkts_s else "SHR" if pkts_c else "OTH") if proto == PROTO_UDP else "OTH"
+            state = (
+                ("SF" if pkts_s and pkts_c else "S0" if pkts_s else "SHR" if pkts_c else "OTH")
+                if proto == PROTO_UDP
+                else "OTH"
+            )
         missed = known.half(h.H_MISSED, 0) + known.half(h.H_MISSED, 1)
         timed = duration > 0
         yield "\t".join((
-            _seconds(first), uid(flow), src, str(sport), dst, str(dport), name, service(app_s, app_c), _seconds(duration) if timed else "-",
+            _seconds(first), uid(flow), src, str(sport), dst, str(dport), name, service(app_s, app_c),
+            _seconds(duration) if timed else "-",
             str(sizes[0]) if timed else "-", str(sizes[1]) if timed else "-", state, "T" if here else "F",
             "T" if there else "F", str(missed), known.text or "-", str(pkts_s), str(known.word(h.H_IP)), str(pkts_c),
             str(known.word(h.H_IP + 1)), "-", str(proto),

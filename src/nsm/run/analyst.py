@@ -95,7 +95,9 @@ class AnalystProcess:
         self._next_key = 0
         self._boot = os.urandom(6).hex()
         self._seq = 0
-        self._capture: dict[str, Any] = {"type": "capture", "state": "stopped", "interfaces": [], "error": None, "since": None, "demo": task["demo"]}  # fmt: skip
+        self._capture: dict[str, Any] = {
+            "type": "capture", "state": "stopped", "interfaces": [], "error": None, "since": None, "demo": task["demo"]
+        }  # fmt: skip
         self._subscribers: list[Subscriber] = []
         self._store = Sender(socket_path(runtime, STORE), encode("hello", {"role": "analyst"}))
         self._on_way: dict[int, tuple[WorkerLink | None, int]] = {}
@@ -264,7 +266,9 @@ class AnalystProcess:
         part = part.take(np.sort(first))
         found = []
         names = texts(part["src_hi"], part["src_lo"])
-        pairs = zip(part["src_hi"].tolist(), part["src_lo"].tolist(), part["ts"].tolist(), part["src_mac"].tolist(), strict=True)
+        pairs = zip(
+            part["src_hi"].tolist(), part["src_lo"].tolist(), part["ts"].tolist(), part["src_mac"].tolist(), strict=True
+        )
         for address, (hi, lo, ts, mac) in zip(names, pairs, strict=True):
             if ts - self._hosts.get((hi, lo), -(1 << 62)) < 60_000_000:
                 continue
@@ -272,7 +276,9 @@ class AnalystProcess:
                 self._hosts.clear()
             self._hosts[hi, lo] = ts
             hardware = ":".join(f"{mac >> shift & 255:02x}" for shift in range(40, -8, -8)) if mac else ""
-            found.append({"address": address, "first_seen": ts, "last_seen": ts, "mac": hardware, "name": "", "local": True})
+            found.append(
+                {"address": address, "first_seen": ts, "last_seen": ts, "mac": hardware, "name": "", "local": True}
+            )
         return found
 
     def _turn_store(self) -> None:

@@ -12,7 +12,6 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -134,8 +133,6 @@ def _source(task: dict[str, Any]) -> Source:
     sock = socket.socket(fileno=task["fd"])
     settings = msgspec.convert(task["capture"], CaptureSettings)
     return RingSource(sock, task["iface"], settings, task["settings"]["iface"])
-
-
 
 
 def main() -> None:

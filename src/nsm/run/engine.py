@@ -27,7 +27,9 @@ PROFILES: Final[dict[str, FlowSettings]] = {"default": FlowSettings(), "suricata
 
 def engine_sections() -> tuple[SettingsSection, ...]:
     """The sections that reading a capture needs; not those of the store or the web server."""
-    detectors = [SettingsSection(name=f"detect.{name}", struct=spec.settings) for name, spec in detector_specs().items()]
+    detectors = [
+        SettingsSection(name=f"detect.{name}", struct=spec.settings) for name, spec in detector_specs().items()
+    ]
     return (ALERT, DECODE, FLOW, *detectors)
 
 
@@ -45,7 +47,7 @@ class Engine:
     @staticmethod
     def of(read: ReadSettings) -> Engine:
         """The engine for ``nsm.read``: defaults and what was given, nothing from files."""
-        flags = {key: value for key, value in read.overrides.items()}
+        flags = dict(read.overrides.items())
         return Engine(read, load(engine_sections(), environ={}, flags=flags))
 
     def _flow_settings(self) -> FlowSettings:

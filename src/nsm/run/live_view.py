@@ -70,7 +70,10 @@ class LiveView:
     def activity(self, rows: Rows) -> None:
         """Add ACTIVITY rows of one worker."""
         sources, targets = texts(rows["src_hi"], rows["src_lo"]), texts(rows["dst_hi"], rows["dst_lo"])
-        local_s, local_d = self._home.contain(rows["src_hi"], rows["src_lo"]), self._home.contain(rows["dst_hi"], rows["dst_lo"])
+        local_s, local_d = (
+            self._home.contain(rows["src_hi"], rows["src_lo"]),
+            self._home.contain(rows["dst_hi"], rows["dst_lo"]),
+        )
         now = time.monotonic()
         columns = [rows[name].tolist() for name in ("bytes_s", "bytes_c", "dst_port", "proto", "app")]
         for src, dst, here, there, (to_server, to_client, port, proto, app) in zip(
@@ -213,4 +216,3 @@ class LiveView:
             "by_kind": {kind: kinds[kind] for kind in KINDS},
             "by_severity": {word: severities[word] for word in SEVERITY_WORDS},
         }
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 8, 24, 38, 47
 PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
@@ -20,11 +20,18 @@ SIGTERM: Final = 15
 
 
 class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
+    _fields_: ClassVar = [  # type: ignore[mutable-override]  # ctypes declares it so
+        ("version", ctypes.c_uint32),
+        ("pid", ctypes.c_int),
+    ]
 
 
 class _Sets(ctypes.Structure):
-    _fields_ = (("effective", ctypes.c_uint32), ("permitted", ctypes.c_uint32), ("inheritable", ctypes.c_uint32))
+    _fields_: ClassVar = [  # type: ignore[mutable-override]  # ctypes declares it so
+        ("effective", ctypes.c_uint32),
+        ("permitted", ctypes.c_uint32),
+        ("inheritable", ctypes.c_uint32),
+    ]
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

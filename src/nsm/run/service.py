@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from nsm.run.logs import log_file
 from nsm.run.privileges import can_capture, keep_net_raw
@@ -20,12 +20,26 @@ from nsm.settings.places import make_private, owner
 from nsm.store.accounts import Accounts
 
 if TYPE_CHECKING:
-    from nsm.cli.context import Context
+    from nsm.settings.load import Settings
 
+ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 LINK_HINT: Final = "open it once to set your password"
 
 
-def run_service(ctx: Context, flags: Mapping[str, Any], *, demo_speed: float = 0.0, fall_back: bool = False) -> None:
+class Caller(Protocol):
+    """What the command line lends: settings, the data directory, a line for the terminal."""
+
+    def settings(self, flags: Mapping[str, Any] | None = None) -> Settings:
+        """All settings, these flags on top."""
+
+    def data_dir(self) -> Path:
+        """Where data live."""
+
+    def note(self, text: str) -> None:
+        """Say something on stderr."""
+
+
+def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.0, fall_back: bool = False) -> None:
     """Run the service until it is ended. NsmError for what makes that impossible."""
     settings = ctx.settings(flags=flags)
     listening = bind(settings.section("serve"))
@@ -55,7 +69,7 @@ def become_owner() -> None:
         keep_net_raw(None, None)
 
 
-def _warm(ctx: Context) -> None:
+def _warm(ctx: Caller) -> None:
     """Compile what is not in the cache, once, so that the workers need not all do it."""
     from nsm.kernels.warm import cold, warm
 
@@ -64,12 +78,12 @@ def _warm(ctx: Context) -> None:
         warm(lambda text: None)
 
 
-def _serve(ctx: Context, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:
+def _serve(ctx: Caller, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:
     from nsm.run.supervisor import Supervisor
 
     accounts = Accounts(data)
     host, port = listening.getsockname()[:2]
-    place = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}"  # noqa: S104 - compared, not bound
+    place = f"http://{'127.0.0.1' if host in ANY_ADDRESS else host}:{port}"
     first_visit = not accounts.users() or bool(demo_speed)
     link = f"{place}/login#link={accounts.make_login_link()}" if first_visit else place
     accounts.close()

@@ -53,7 +53,7 @@ def _start(path: str, engine: Engine, number: int, workers: int) -> subprocess.P
         "path": path, "bpf": engine.read.bpf,
         "settings": msgspec.to_builtins(engine.worker_settings(shard=number, shards=workers)),
     }  # fmt: skip
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+    process = subprocess.Popen(
         [sys.executable, "-m", "nsm.run.shards"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1 << 20
     )
     stdin = cast("BinaryIO", process.stdin)

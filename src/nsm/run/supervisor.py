@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -16,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import psutil
@@ -51,6 +52,11 @@ class Process:
         self.wanted = True
         self.watcher: asyncio.Task[None] | None = None
         self.fault: dict[str, str] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Was it told to end meanwhile?"""
+        return not self.wanted
 
     @property
     def pid(self) -> int | None:
@@ -126,13 +132,14 @@ class Supervisor:
                 continue
             await self._spawn(process, task, handed)
             died = time.time()
-            if not process.wanted:
+            if process.ended:
                 return
             lately = [at for at in process.deaths if died - at < LATELY_S]
             process.deaths = [*lately, died]
             process.restarts += 1
             pause = RESTART_S[min(len(lately), len(RESTART_S) - 1)]
-            log.error("process ended name=%s code=%s restart_in=%.1f", process.name, process.process and process.process.returncode, pause)  # fmt: skip
+            code = process.process.returncode if process.process is not None else None
+            log.error("process ended name=%s code=%s restart_in=%.1f", process.name, code, pause)
             await asyncio.sleep(pause)
             asyncio.get_running_loop().call_later(0.5, self._gap, process.name, died)
 
@@ -146,20 +153,20 @@ class Supervisor:
         for number in handed:
             if number != self._listening.fileno():
                 os.close(number)
-        stdin = process.process.stdin
-        assert stdin is not None
+        stdin = cast("asyncio.StreamWriter", process.process.stdin)
         with contextlib.suppress(ConnectionError):
             stdin.write(msgspec.msgpack.encode(task))
             await stdin.drain()
             stdin.close()
-        stdout = process.process.stdout
-        assert stdout is not None
+        stdout = cast("asyncio.StreamReader", process.process.stdout)
         said = await stdout.read()
         await process.process.wait()
         for message in Splitter().feed(said):
             if message.kind == "fault":
                 process.fault = message.header
-                self._failed(CaptureError(message.header["text"], where=message.header["where"], mend=message.header["mend"]))
+                self._failed(
+                    CaptureError(message.header["text"], where=message.header["where"], mend=message.header["mend"])
+                )
 
     async def _end(self, process: Process) -> None:
         process.wanted = False
@@ -268,7 +275,7 @@ class Supervisor:
             for worker in range(max(1, self._capture.workers)):
                 group = (os.getpid() + place) & 0xFFFF if self._capture.workers > 1 else None
                 label = f"capture-{name}-{worker}"
-                self._add(label, "nsm.run.capture_worker", lambda n=label, i=name, g=group: self._worker_task(n, i, g))
+                self._add(label, "nsm.run.capture_worker", functools.partial(self._worker_task, label, name, group))
         await self._say_capture()
         return self._shape()
 

@@ -121,7 +121,9 @@ def main() -> None:
     feed, control = SocketFeed(socket_path(runtime, LIVE)), SocketControl(socket_path(runtime, CONTROL))
     reader, accounts = Reader(data), Accounts(data)
     app = create_app(feed, control, reader, accounts, settings, data)
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio"
+    )
     uvicorn.Server(config).run(sockets=[listening])
     reader.close()
     accounts.close()

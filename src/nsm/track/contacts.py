@@ -60,7 +60,8 @@ def group_address(hi: Array, lo: Array, proto: Array) -> Array:
     v4 = (hi == 0) & (lo >> np.uint64(32) == V4_HIGH)
     first = (lo >> np.uint64(24)) & np.uint64(0xFF)
     many4 = v4 & ((first >= 224) | ((proto == PROTO_UDP) & (lo & np.uint64(0xFF) == 255)))
-    return many4 | (~v4 & (hi >> np.uint64(56) == 0xFF))
+    found: Array = many4 | (~v4 & (hi >> np.uint64(56) == 0xFF))
+    return found
 
 
 def failures(rows: Rows) -> tuple[Array, Array]:

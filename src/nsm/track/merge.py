@@ -102,15 +102,29 @@ class Merger:
             mark,
             _sorted(flows, TICK, "report", FIRST_NS, "flow_id", "outcome"),
             _summed(
-                targets, ("ts", "dst_hi", "dst_lo", "port", "proto"),
+                targets,
+                ("ts", "dst_hi", "dst_lo", "port", "proto"),
                 ("pkts", "bytes", "syns", "flows", "answered", "completed", "evicted"),
-            ),  # fmt: skip
+            ),
             _sorted(arps, TICK, "ts", "src_lo", "dst_lo", "opcode"),
             _sorted(anomalies, TICK, "packet", "ts"),
-            _summed(seconds, ("ts", "iface"), (
-                "pkts", "bytes", "bytes_in", "bytes_out", "tcp_bytes", "udp_bytes", "icmp_pkts", "other_bytes",
-                "large_pkts", "fragments", "malformed",
-            )),  # fmt: skip
+            _summed(
+                seconds,
+                ("ts", "iface"),
+                (
+                    "pkts",
+                    "bytes",
+                    "bytes_in",
+                    "bytes_out",
+                    "tcp_bytes",
+                    "udp_bytes",
+                    "icmp_pkts",
+                    "other_bytes",
+                    "large_pkts",
+                    "fragments",
+                    "malformed",
+                ),
+            ),
         )
 
 

@@ -13,8 +13,8 @@ from nsm.kernels.flows import TURN_PORT, track
 from nsm.kernels.history import HIST
 from nsm.kernels.ticks import activity, advance, finish, identify
 from nsm.model.batch import PacketBatch
-from nsm.model.table import Array, Rows
 from nsm.model.flow import FLOW
+from nsm.model.table import Array, Rows
 from nsm.model.traffic import TARGET
 from nsm.track.rows import activity_rows, flow_rows, sort_order, target_rows
 from nsm.track.settings import SERVER_PORTS_TCP, SERVER_PORTS_UDP, FlowSettings
@@ -114,9 +114,11 @@ class FlowTracker:
         first = 0
         while first < rows.count:
             first = track(
-                batch.data, batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.ifaces, batch.first_number,
+                batch.data, batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.ifaces,
+                batch.first_number,
                 rows.pkt, rows.kinds, rows.key, rows.hashes, rows.a_hi, rows.a_lo, rows.b_hi, rows.b_lo, rows.direction,
-                rows.bads, rows.pays, rows.plens, rows.iplens, rows.seqs, rows.acks, rows.windows, rows.flag_bytes, rows.ttls, rows.vlans_inner, rows.icmps,
+                rows.bads, rows.pays, rows.plens, rows.iplens, rows.seqs, rows.acks, rows.windows, rows.flag_bytes,
+                rows.ttls, rows.vlans_inner, rows.icmps,
                 first, rows.count, rows.flow,
                 self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
                 self._free, self._targets, self._tslots, self._ports, self._cfg, self._st, self._out, self._seed,
@@ -130,8 +132,8 @@ class FlowTracker:
     def advance(self, tick: int) -> None:
         """Let packet time pass up to that tick."""
         while not advance(
-            tick, self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
-            self._free, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout, self._seed,
+            tick, self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot,
+            self._ring, self._free, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout, self._seed,
         ):  # fmt: skip
             self._collect()
 
@@ -139,7 +141,16 @@ class FlowTracker:
         """End all flows; the tracker takes no packet afterwards."""
         self._st[t.ST_CURSOR] = 0
         while not finish(
-            self._rec, self._cold, self._hist, self._link, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout
+            self._rec,
+            self._cold,
+            self._hist,
+            self._link,
+            self._targets,
+            self._tslots,
+            self._cfg,
+            self._st,
+            self._out,
+            self._tout,
         ):
             self._collect()
         self._st[t.ST_TICK] += 2_000_000_000  # everything is complete now
@@ -205,6 +216,13 @@ def _configuration(settings: FlowSettings, options: TrackOptions) -> Array:
     return np.array(
         [int(value * 1e9) for value in seconds]
         + [settings.unanswered_ms * 1_000_000, int(settings.progress_s * 1e9)]
-        + [options.shard, options.shards, int(options.midstream), options.turn, max(1, settings.flood_flows // 4), int(options.history)],
+        + [
+            options.shard,
+            options.shards,
+            int(options.midstream),
+            options.turn,
+            max(1, settings.flood_flows // 4),
+            int(options.history),
+        ],
         np.int64,
     )
