@@ -170,6 +170,14 @@ export const en = {
   'log.failed': 'The log could not be read.',
   'log.retry': 'Retry',
 
+  'log.col.time': 'Time',
+  'log.col.kind': 'Event',
+  'log.col.src': 'Source',
+  'log.col.dst': 'Destination',
+  'log.col.proto': 'Proto',
+  'log.col.severity': 'Severity',
+  'log.col.details': 'Details',
+
   'kind.network_scan': 'Port scan',
   'kind.flood': 'Flood',
   'kind.large_packet': 'Large packet',
