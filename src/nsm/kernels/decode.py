@@ -196,7 +196,8 @@ def decode(
          vlans_inner u16, icmps u16 (type << 8 | code; of other rows the EtherType);
          state i64[2]: rows made, packets done
     """
-    m = 0
+    m = np.int64(0)
+    none = np.int64(0)  # a plain 0 is a type of its own, and another compilation of whom it is given to
     capacity = pkt.size
     seed = np.uint64(limits[LIMIT_SEED])
     i = first
@@ -236,9 +237,9 @@ def decode(
                         s_hi, s_lo, d_hi, d_lo = _addresses(data, at, version)
                     else:
                         s_hi = s_lo = d_hi = d_lo = np.uint64(0)
-                    _emit(m, i, OTHER, s_hi, s_lo, d_hi, d_lo, sport, dport, proto, version if has_addresses else 0, vlan,
+                    _emit(m, i, np.int64(OTHER), s_hi, s_lo, d_hi, d_lo, sport, dport, proto, version if has_addresses else 0, vlan,
                           depth, bad, seed, pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads)  # fmt: skip
-                    _detail(m, base, at, at, at, 0, 0, 0, 0, 0, 0, 0, vlan_inner, kind,
+                    _detail(m, base, at, at, at, none, none, none, none, none, none, none, vlan_inner, kind,
                             l3s, l4s, pays, plens, iplens, seqs, acks, windows, flag_bytes, ttls, vlans_inner, icmps)  # fmt: skip
                     m += 1
                     break
@@ -256,7 +257,7 @@ def decode(
                 plen = ip_stop - pay
                 if (proto == 17 and plen > limits[LIMIT_UDP]) or (icmp > 0 and plen > limits[LIMIT_ICMP]):
                     row_bad |= la.LARGE
-                _emit(m, i, OUTER if next_kind != la.NONE else FLOW, s_hi, s_lo, d_hi, d_lo, sport, dport, proto, version,
+                _emit(m, i, np.int64(OUTER if next_kind != la.NONE else FLOW), s_hi, s_lo, d_hi, d_lo, sport, dport, proto, version,
                       vlan, depth, row_bad, seed, pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads)  # fmt: skip
                 _detail(m, base, at, l4, pay, plen, ip_stop - at, seq, ack, window, flags, ttl, vlan_inner, icmp,
                         l3s, l4s, pays, plens, iplens, seqs, acks, windows, flag_bytes, ttls, vlans_inner, icmps)  # fmt: skip
@@ -265,9 +266,9 @@ def decode(
                     found, q_proto, q_sport, q_dport = _quoted(data, l4 + 8, inner_stop, version)
                     if found:
                         s_hi, s_lo, d_hi, d_lo = _addresses(data, l4 + 8, version)
-                        _emit(m, i, NOTICE, s_hi, s_lo, d_hi, d_lo, q_sport, q_dport, q_proto, version, vlan, depth,
-                              0, seed, pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads)  # fmt: skip
-                        _detail(m, base, at, l4, pay, 0, 0, 0, 0, 0, 0, ttl, vlan_inner, icmp,
+                        _emit(m, i, np.int64(NOTICE), s_hi, s_lo, d_hi, d_lo, q_sport, q_dport, q_proto, version, vlan, depth,
+                              none, seed, pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads)  # fmt: skip
+                        _detail(m, base, at, l4, pay, none, none, none, none, none, none, ttl, vlan_inner, icmp,
                                 l3s, l4s, pays, plens, iplens, seqs, acks, windows, flag_bytes, ttls, vlans_inner, icmps)  # fmt: skip
                         m += 1
                 if next_kind == la.NONE:
@@ -301,9 +302,9 @@ def decode(
                     done = True
             if done:
                 zero = np.uint64(0)
-                _emit(m, i, ARP_ROW if kind == la.ARP else OTHER, zero, zero, zero, zero, 0, 0, 0, 0, vlan, depth, bad,
+                _emit(m, i, np.int64(ARP_ROW if kind == la.ARP else OTHER), zero, zero, zero, zero, none, none, none, none, vlan, depth, bad,
                       seed, pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads)  # fmt: skip
-                _detail(m, base, at, at, at, 0, 0, 0, 0, 0, 0, 0, vlan_inner, kind if kind > 0 else 0,
+                _detail(m, base, at, at, at, none, none, none, none, none, none, none, vlan_inner, np.int64(kind if kind > 0 else 0),
                         l3s, l4s, pays, plens, iplens, seqs, acks, windows, flag_bytes, ttls, vlans_inner, icmps)  # fmt: skip
                 m += 1
         i += 1

@@ -283,9 +283,9 @@ def close(rec, cold, hist, record, reason, tick, time_ns, out, st):
     if result == 0:
         result = U1
     if not bits & t.BIT_OPENED:
-        emit(rec, cold, hist, record, OPENED, result, 0, tick, time_ns, out, st)
+        emit(rec, cold, hist, record, np.int64(OPENED), result, np.int64(0), tick, time_ns, out, st)
         put(cold, record * t.COLD + t.C_BITS, bits | t.BIT_OPENED)
-    emit(rec, cold, hist, record, ENDED, result, reason, tick, time_ns, out, st)
+    emit(rec, cold, hist, record, np.int64(ENDED), result, np.int64(reason), tick, time_ns, out, st)
 
 
 @inline
@@ -411,13 +411,13 @@ def track(
             base = record * REC
             state = get(rec, base + t.STATE)
             quiet = ts - np.int64(get(rec, base + t.LAST))
-            reason = 0
+            reason = np.int64(0)
             if (
                 history and proto == 6 and hopeless(hist, record * HIST, ts - np.int64(get(rec, base + t.FIRST)))
             ) or quiet > get(cfg, np.int64(state & t.LOW8)):
-                reason = TIMEOUT
+                reason = np.int64(TIMEOUT)
             elif proto == 6 and flags & (SYN | ACK) == SYN and np.int64(state & t.LOW8) == 2:
-                reason = REUSE
+                reason = np.int64(REUSE)
             if reason:
                 close(rec, cold, hist, record, reason, tick + 1, ts, out, st)
                 if _flooded(
@@ -457,9 +457,9 @@ def track(
         put(flow, row, np.uint32(record))
         state = get(rec, base + t.STATE)
         to_client = (np.uint64(side) ^ (state >> U8)) & U1 != 0
-        back_words = 1 if to_client else 0
+        back_words = np.int64(1 if to_client else 0)
         if bad_sum:
-            scaled(hist, record * HIST, H_RARE, back_words, back_words, 67)
+            scaled(hist, record * HIST, np.int64(H_RARE), np.int64(back_words), np.int64(back_words), np.int64(67))
             if fresh:
                 due = ts + get(cfg, np.int64(state & t.LOW8))
                 put(wheel_slot, record, np.uint16(t.wheel_add(link, back, bucket, record, due, second)))
@@ -551,7 +551,7 @@ def _answer(rec, cold, hist, record, base, icmp, tick, ts, targets, tslots, out,
     if bits & t.BIT_UNANSWERED:
         bits = (bits & ~t.BIT_UNANSWERED) | np.uint64(LATE_ANSWER) << t.MARK_SHIFT
         put(cold, chill, bits)
-        emit(rec, cold, hist, record, OPENED, result, 0, tick + 1, ts, out, st)
+        emit(rec, cold, hist, record, np.int64(OPENED), result, np.int64(0), tick + 1, ts, out, st)
     put(cold, chill, bits)
     if result == 3:
         place = _target_of(rec, base, targets, tslots, st)

@@ -60,10 +60,10 @@ def _put_byte(hist, at, place, value):
 @inline
 def letter(hist, base, side, code):
     """Append a letter: upper case for the originator."""
-    count = _byte(hist, base + H_STATES, 0)
+    count = _byte(hist, base + H_STATES, np.int64(0))
     if count < LETTERS_MAX:
-        _put_byte(hist, base + H_TEXT + count // 8, count % 8, code + 32 if side and code != 94 else code)
-        _put_byte(hist, base + H_STATES, 0, count + 1)
+        _put_byte(hist, base + H_TEXT + count // 8, count % 8, np.int64(code + 32 if side and code != 94 else code))
+        _put_byte(hist, base + H_STATES, np.int64(0), count + 1)
 
 
 @inline
@@ -102,13 +102,17 @@ def begin(hist, base, flipped, ts):
         put(hist, base + word, np.uint64(0))
     put(hist, base + H_TIME, np.uint64(ts))
     if flipped:
-        letter(hist, base, 0, 94)
+        letter(hist, base, np.int64(0), np.int64(94))
 
 
 @inline
 def hopeless(hist, base, age_ns):
     """A SYN that nobody answered for five seconds: Zeek's tcp_attempt_delay ends it whatever else the client sends."""
-    return age_ns > ATTEMPT_NS and _state(hist, base, 0) == SYN_SENT and _state(hist, base, 1) == INACTIVE
+    return (
+        age_ns > ATTEMPT_NS
+        and _state(hist, base, np.int64(0)) == SYN_SENT
+        and _state(hist, base, np.int64(1)) == INACTIVE
+    )
 
 
 @inline
@@ -130,30 +134,30 @@ def _next(hist, base, side, flags, length):
     mine, peer = _state(hist, base, side), _state(hist, base, 1 - side)
     if flags & RST_:
         if mine != CLOSED or peer != CLOSED:
-            _set_state(hist, base, side, RESET)
+            _set_state(hist, base, side, np.int64(RESET))
     elif mine == RESET:
         return
     elif flags & FIN_ and not flags & SYN_:
-        _set_state(hist, base, side, CLOSED)
+        _set_state(hist, base, side, np.int64(CLOSED))
     elif mine == INACTIVE:
         if flags & SYN_:
             if flags & ACK_:
                 if peer == SYN_SENT:
-                    _set_state(hist, base, 1 - side, ESTABLISHED)
-                    _set_state(hist, base, side, ESTABLISHED)
+                    _set_state(hist, base, 1 - side, np.int64(ESTABLISHED))
+                    _set_state(hist, base, side, np.int64(ESTABLISHED))
                 else:
-                    _set_state(hist, base, side, SYN_ACK_SENT)
+                    _set_state(hist, base, side, np.int64(SYN_ACK_SENT))
             else:
-                _set_state(hist, base, side, SYN_SENT)
+                _set_state(hist, base, side, np.int64(SYN_SENT))
         elif peer == SYN_ACK_SENT:
-            _set_state(hist, base, 1 - side, ESTABLISHED)
-            _set_state(hist, base, side, ESTABLISHED)
+            _set_state(hist, base, 1 - side, np.int64(ESTABLISHED))
+            _set_state(hist, base, side, np.int64(ESTABLISHED))
         else:
-            _set_state(hist, base, side, PARTIAL)
+            _set_state(hist, base, side, np.int64(PARTIAL))
     elif mine == SYN_SENT and flags & (SYN_ | ACK_) == SYN_ | ACK_ and peer != INACTIVE:
-        _set_state(hist, base, side, ESTABLISHED)
+        _set_state(hist, base, side, np.int64(ESTABLISHED))
         if peer == SYN_SENT:
-            _set_state(hist, base, 1 - side, ESTABLISHED)
+            _set_state(hist, base, 1 - side, np.int64(ESTABLISHED))
 
 
 @inline
@@ -219,9 +223,9 @@ def _acknowledge(hist, base, side, flags, ack):
         missed += unseen
         _put_half(hist, base + H_LAST, other, ack)
     if missed > 0:
-        _put_half(hist, base + H_HOLES, other, 0)
+        _put_half(hist, base + H_HOLES, other, np.int64(0))
         _put_half(hist, base + H_MISSED, other, np.int64(_half(hist, base + H_MISSED, other)) + missed)
-        scaled(hist, base, H_RARE, 2 + other, other, 71)
+        scaled(hist, base, np.int64(H_RARE), np.int64(2 + other), other, np.int64(71))
 
 
 @inline
@@ -229,29 +233,29 @@ def segment(hist, base, side, flags, seq, ack, window, length, ts):
     """One TCP segment of a connection."""
     both = get(hist, base + H_FLAGS) & np.uint64(3) == np.uint64(3)
     if flags & SYN_ and flags & (FIN_ | RST_):
-        _once(hist, base, side, SEEN_MULTI, 81)
+        _once(hist, base, side, np.int64(SEEN_MULTI), np.int64(81))
     elif flags & FIN_ and flags & RST_:
-        _once(hist, base, side, SEEN_INCONSISTENT, 73)
+        _once(hist, base, side, np.int64(SEEN_INCONSISTENT), np.int64(73))
     elif flags & SYN_:
         if flags & ACK_:
-            _noted(hist, base, side, SEEN_SYNACK, H_SYN, seq, 72)
+            _noted(hist, base, side, np.int64(SEEN_SYNACK), np.int64(H_SYN), seq, np.int64(72))
         else:
-            _noted(hist, base, side, SEEN_SYN, H_SYN, seq, 83)
+            _noted(hist, base, side, np.int64(SEEN_SYN), np.int64(H_SYN), seq, np.int64(83))
     known = _sequence(hist, base, side, flags, seq, length)
     _acknowledge(hist, base, side, flags, ack)
     if length > 0 and known:
-        scaled(hist, base, H_OFTEN, side, side, 84)
+        scaled(hist, base, np.int64(H_OFTEN), np.int64(side), side, np.int64(84))
     elif length > 0 and not flags & SYN_:
-        _once(hist, base, side, SEEN_DATA, 68)
+        _once(hist, base, side, np.int64(SEEN_DATA), np.int64(68))
     elif flags & ACK_ and not flags & (SYN_ | FIN_ | RST_):
-        _once(hist, base, side, SEEN_ACK, 65)
+        _once(hist, base, side, np.int64(SEEN_ACK), np.int64(65))
     if flags & FIN_ and not flags & (SYN_ | RST_):
-        _noted(hist, base, side, SEEN_FIN, H_FIN, (seq + length) & 0xFFFFFFFF, 70)
+        _noted(hist, base, side, np.int64(SEEN_FIN), np.int64(H_FIN), (seq + length) & 0xFFFFFFFF, np.int64(70))
         put(hist, base + H_FLAGS, get(hist, base + H_FLAGS) | np.uint64(FLAG_FIN << side))
     if flags & RST_ and not flags & (SYN_ | FIN_):
-        _noted(hist, base, side, SEEN_RST, H_RST, seq, 82)
+        _noted(hist, base, side, np.int64(SEEN_RST), np.int64(H_RST), seq, np.int64(82))
     if window == 0 and not flags & (RST_ | SYN_):
-        scaled(hist, base, H_OFTEN, 2 + side, side, 87)
+        scaled(hist, base, np.int64(H_OFTEN), np.int64(2 + side), side, np.int64(87))
     _next(hist, base, side, flags, length)
     if (not both or (length > 0 and not known)) and np.uint64(ts) > get(hist, base + H_TIME):
         put(hist, base + H_TIME, np.uint64(ts))
@@ -261,6 +265,6 @@ def segment(hist, base, side, flags, seq, ack, window, length, ts):
 def datagram(hist, base, side, proto, ts):
     """One packet of a connection that is not TCP."""
     if proto == 17:
-        _once(hist, base, side, SEEN_DATA, 68)
+        _once(hist, base, side, np.int64(SEEN_DATA), np.int64(68))
     if np.uint64(ts) > get(hist, base + H_TIME):
         put(hist, base + H_TIME, np.uint64(ts))

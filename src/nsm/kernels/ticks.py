@@ -42,7 +42,7 @@ def _pending(rec, cold, hist, ring, cfg, st, tick, now, room, out):
                     if result == 1:
                         bits |= t.BIT_UNANSWERED
                     put(cold, chill, bits)
-                    emit(rec, cold, hist, record, OPENED, result, 0, tick, now, out, st)
+                    emit(rec, cold, hist, record, np.int64(OPENED), result, np.int64(0), tick, now, out, st)
                 else:
                     settled = False
         if settled and at == get(st, t.ST_PENDING):
@@ -82,13 +82,13 @@ def _due(slots, rec, cold, hist, link, back, bucket, wheel_slot, free, cfg, st, 
         base, chill = record * REC, record * t.COLD
         due = np.int64(get(rec, base + t.LAST)) + get(cfg, np.int64(get(rec, base + t.STATE) & t.LOW8))
         if due < now:
-            close(rec, cold, hist, record, TIMEOUT, tick, now, out, st)
+            close(rec, cold, hist, record, np.int64(TIMEOUT), tick, now, out, st)
             release(slots, rec, link, back, bucket, wheel_slot, free, record, st, seed)
             continue
         progress = np.int64(get(cold, chill + t.C_PROGRESS))
         if progress <= now:
             result = t.outcome(rec, cold, record)
-            emit(rec, cold, hist, record, PROGRESS, result or U1, 0, tick, now, out, st)
+            emit(rec, cold, hist, record, np.int64(PROGRESS), result if result else U1, np.int64(0), tick, now, out, st)
             while progress <= now:
                 progress += get(cfg, t.CFG_PROGRESS_NS)
             put(cold, chill + t.C_PROGRESS, np.uint64(progress))
@@ -150,7 +150,7 @@ def finish(rec, cold, hist, link, targets, tslots, cfg, st, out, tout):
             put(st, t.ST_CURSOR, record)
             return False
         if get(rec, record * REC + t.NUMBER) != 0:
-            close(rec, cold, hist, record, SHUTDOWN, tick, np.int64(get(rec, record * REC + t.LAST)), out, st)
+            close(rec, cold, hist, record, np.int64(SHUTDOWN), tick, np.int64(get(rec, record * REC + t.LAST)), out, st)
             put(rec, record * REC + t.NUMBER, np.uint64(0))
         record += 1
     put(st, t.ST_CURSOR, record)
