@@ -35,18 +35,24 @@ class Header(ctypes.Structure):
     """struct pcap_pkthdr."""
 
     _fields_ = (
-        ("seconds", ctypes.c_long), ("part", ctypes.c_long), ("caplen", ctypes.c_uint32), ("len", ctypes.c_uint32)
-    )  # fmt: skip
+        ("seconds", ctypes.c_long), ("part", ctypes.c_long), ("caplen", ctypes.c_uint32), ("len", ctypes.c_uint32),
+    )  # type: ignore[mutable-override]  # ctypes wants it so  # fmt: skip
 
 
-def accepted_by_libpcap(program: Any, data: bytes, wire: int) -> bool:
-    """What pcap_offline_filter says of one packet."""
+def instructions(program: Any) -> Any:
+    """The program as libpcap holds it."""
+    return (_Instruction * len(program))(*[_Instruction(*map(int, row)) for row in program])
+
+
+def accepted_by_libpcap(program: Any, packets: list[tuple[bytes, int]]) -> list[bool]:
+    """What pcap_offline_filter says of each packet."""
     library = _library()
     library.pcap_offline_filter.argtypes = [ctypes.POINTER(_Program), ctypes.POINTER(Header), ctypes.c_char_p]
     library.pcap_offline_filter.restype = ctypes.c_int
-    rows = (_Instruction * len(program))(*[tuple(map(int, row)) for row in program])
-    made = _Program(len(program), ctypes.cast(rows, ctypes.POINTER(_Instruction)))
-    return bool(library.pcap_offline_filter(ctypes.byref(made), ctypes.byref(Header(0, 0, len(data), wire)), data))
+    rows = instructions(program)
+    made = ctypes.byref(_Program(len(program), ctypes.cast(rows, ctypes.POINTER(_Instruction))))
+    accepts = library.pcap_offline_filter
+    return [bool(accepts(made, ctypes.byref(Header(0, 0, len(data), wire)), data)) for data, wire in packets]
 
 
 def accepted_by_kernel(program: Any, packets: list[tuple[bytes, int]]) -> list[bool]:
@@ -63,8 +69,7 @@ def accepted_by_kernel(program: Any, packets: list[tuple[bytes, int]]) -> list[b
 
 
 def agree(program: Any, packets: list[tuple[bytes, int]]) -> None:
-    expected = [accepted_by_libpcap(program, frame, wire) for frame, wire in packets]
-    assert accepted_by_kernel(program, packets) == expected
+    assert accepted_by_kernel(program, packets) == accepted_by_libpcap(program, packets)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +87,7 @@ def packets(corpus: Path) -> list[tuple[bytes, int]]:
             source.close()
         except CaptureError:
             continue
-    found = found[:1_500]
+    found = found[:600]
     return found + [(frame[: 1 + number % 60], wire) for number, (frame, wire) in enumerate(found)]
 
 
@@ -99,8 +104,9 @@ def test_any_bytes_are_judged_alike(expression: str, packets: list[tuple[bytes, 
 
 LOADS = (0x20, 0x28, 0x30, 0x40, 0x48, 0x50, 0x00, 0x60, 0x80, 0xB1, 0x01, 0x61, 0x81)
 STORES = (0x02, 0x03)
-ARITHMETIC = tuple(operation | source | 4 for operation in range(0x00, 0xB0, 0x10) for source in (0, 8))
-JUMPS = tuple(operation | source | 5 for operation in (0x00, 0x10, 0x20, 0x30, 0x40) for source in (0, 8))
+# libpcap ends the whole process at codes that it does not know: negation and the plain jump have no other operand.
+ARITHMETIC = sorted({operation | source | 4 for operation in range(0x00, 0xB0, 0x10) for source in (0, 8)} - {0x8C})
+JUMPS = sorted({operation | source | 5 for operation in range(0x00, 0x50, 0x10) for source in (0, 8)} - {0x0D})
 OTHERS = (0x07, 0x87)
 numbers = st.one_of(st.integers(0, 90), st.integers(0, 0xFFFFFFFF))
 
@@ -125,13 +131,14 @@ def programs(draw: st.DrawFn) -> Any:
             k &= 31
         rows.append((code, jt, jf, k))
     rows.append(draw(st.sampled_from([(0x16, 0, 0, 0), (0x06, 0, 0, 1), (0x06, 0, 0, 0)])))
-    return np.array(rows, np.uint32)
+    # A program may not load what it did not store (Linux refuses it); here all memory is stored first.
+    return np.array([(0x02, 0, 0, place) for place in range(16)] + rows, np.uint32)
 
 
 @given(programs(), st.lists(st.tuples(st.binary(max_size=80), st.integers(0, 2_000)), min_size=1, max_size=4))
 def test_any_program_is_run_alike(program: Any, packets: list[tuple[bytes, int]]) -> None:
     _library().bpf_validate.restype = ctypes.c_int
-    rows = (_Instruction * len(program))(*[tuple(map(int, row)) for row in program])
+    rows = instructions(program)
     assume(_library().bpf_validate(rows, len(program)))
     agree(program, [(frame, max(wire, len(frame))) for frame, wire in packets])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import struct
 import threading
@@ -116,8 +115,8 @@ def test_every_form_of_pcap(tmp_path: Path, data: bytes, rows: int) -> None:
 )  # fmt: skip
 def test_every_resolution_of_time(tmp_path: Path, order: str, resolution: bytes, ticks: int, ns: int) -> None:
     options = option(9, resolution, order) if resolution else b""
-    offset = struct.pack(f"{order}q", -3_600)
-    for more, shift in ((b"", 0), (option(14, offset, order), -3_600 * 10**9)):
+    offset = struct.pack(f"{order}q", 3_600)
+    for more, shift in ((b"", 0), (option(14, offset, order), 3_600 * 10**9)):
         data = section(order) + interface(order, options=options + more) + enhanced(ticks, b"frame", order, wire=9)
         assert packets_of(written(tmp_path, data)) == [(ns + shift, b"frame", 9)]
 
@@ -283,7 +282,8 @@ mutations = st.builds(
     lambda data, cut, changes: bytes(
         changes.get(place, byte) for place, byte in enumerate(data[: len(data) - cut])
     ),
-    st.sampled_from([pcap(), pcap(order=">", magic=0xA1B2CD34, extra=bytes(8)), NG + enhanced(1, b"x") + enhanced(2, b"y"),
+    st.sampled_from([pcap(), pcap(order=">", magic=0xA1B2CD34, extra=bytes(8)),
+                     NG + enhanced(1, b"x") + enhanced(2, b"y"),
                      section(">") + interface(">", options=option(9, b"\x80", ">")) + enhanced(1, b"x", ">")]),
     st.integers(0, 60),
     st.dictionaries(st.integers(0, 200), st.integers(0, 255), max_size=6),

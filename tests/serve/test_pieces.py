@@ -21,6 +21,7 @@ from nsm.serve.match import live_fields_missing, live_match, parse
 from nsm.serve.page import Page
 from nsm.serve.sample import Sample
 from nsm.serve.shapes import alert_card, alert_row, seed_log
+from nsm.serve.state import LiveState
 from nsm.store.grammar import FilterError
 from tests.serve.kit import log_row, make_alert
 
@@ -204,3 +205,12 @@ def test_one_module_owns_all_emits() -> None:
     root = Path(__file__).parents[2] / "src" / "nsm"
     found = [path.name for path in root.rglob("*.py") if re.search(r"\bsio\.emit\(|\.emit\(.*\bto=", path.read_text())]
     assert found == ["live.py"]
+
+
+def test_protocols_beyond_the_palette_are_summed_and_none_is_lost() -> None:
+    protocols = [{"key": f"p{n}", "label": f"P{n}", "bytes": n, "pkts": 1} for n in range(12)]
+    state = LiveState()
+    shown = state.second({"ts": 1, "v": {}, "protocols": protocols})["protocols"]
+    assert [one["key"] for one in shown] == ["p11", "p10", "p9", "p8", "p7", "p6", "p5", "p4", "other"]
+    assert sum(one["bytes"] for one in shown) == sum(range(12))
+    assert state.second({"ts": 2, "v": {}, "protocols": protocols[:3]})["protocols"] == protocols[2::-1]

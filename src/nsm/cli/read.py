@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -206,11 +207,17 @@ def _settings(context: Context, flags: dict[str, Any]) -> Any:
         variables = {
             name: text for key, text, name in environment_values(context.environ) if key.partition(".")[0] in ours
         }
-        if all(key in known for key in values if key.partition(".")[0] in ours):
+        if not any(_suspicious(key, known, ours) for key in values):
             return load(sections, page=values | context._page_settings(), environ=variables, flags=flags)
     except SettingsError:
         pass
     return context.settings(flags)  # says the fault with its file and line
+
+
+def _suspicious(key: str, known: Collection[str], ours: Collection[str]) -> bool:
+    """May a key of the file be a typing error? Those of other parts are looked at when these are used."""
+    first = key.partition(".")[0]
+    return key not in known and (first in ours or bool(difflib.get_close_matches(first, ours, n=1)))
 
 
 class Progress:

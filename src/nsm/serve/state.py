@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final
 
 from nsm.serve.backend import SERIES, Message
@@ -109,9 +110,19 @@ class LiveState:
         return {
             "drops": second.get("drops") or {},
             "top": list(second.get("talkers") or ())[:TALKERS_MAX],
-            "protocols": list(second.get("protocols") or ())[:PROTOCOLS_MAX],
+            "protocols": _largest(second.get("protocols") or ()),
             "score": self.score,
             "threats": threats,
             "inbox": {**threats.get("by_severity", {}), "rev": self.rev},
             "packets_total": second.get("packets_total"),
         }
+
+
+def _largest(protocols: Sequence[Message]) -> list[Message]:
+    """The eight largest by bytes; all others are one more, "other", so that shares still add up."""
+    ordered = sorted((one for one in protocols if one["key"] != "other"), key=lambda one: -one["bytes"])
+    rest = [*ordered[PROTOCOLS_MAX - 1 :], *(one for one in protocols if one["key"] == "other")]
+    if not rest:
+        return ordered
+    sums = {name: sum(one[name] for one in rest) for name in ("bytes", "pkts")}
+    return [*ordered[: PROTOCOLS_MAX - 1], {"key": "other", "label": "Other", **sums}]
