@@ -15,12 +15,13 @@ import numpy as np
 from nsm.capture.source import Source, SourceCounters
 from nsm.errors import CaptureError
 from nsm.kernels.bpf import select
-from nsm.kernels.layers import LINK_ETHERNET
+from nsm.kernels.layers import LINK_ETHERNET, LINK_RAW
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array
 
 SNAPLEN: Final = 262_144
 NETMASK_UNKNOWN: Final = 0xFFFFFFFF
+DLT_RAW: Final = 12
 INSTRUCTIONS_MAX: Final = 4_096  # BPF_MAXINSNS of Linux
 
 
@@ -64,12 +65,18 @@ def compile_filter(expression: str, link: int = LINK_ETHERNET) -> Array:
     pcap.pcap_compile.argtypes = [
         ctypes.c_void_p, ctypes.POINTER(_Program), ctypes.c_char_p, ctypes.c_int, ctypes.c_uint
     ]  # fmt: skip
-    handle = pcap.pcap_open_dead(link, SNAPLEN)
+    # libpcap compiles for DLT_ numbers; of the link types read here raw IP alone differs (12 on Linux).
+    handle = pcap.pcap_open_dead(DLT_RAW if link == LINK_RAW else link, SNAPLEN)
     if not handle:
         raise CaptureError(f"libpcap knows no filters for link type {link}")
     program = _Program()
     try:
-        if pcap.pcap_compile(handle, ctypes.byref(program), expression.encode(), 1, NETMASK_UNKNOWN) != 0:
+        if (
+            pcap.pcap_compile(
+                handle, ctypes.byref(program), expression.encode("utf-8", "surrogateescape"), 1, NETMASK_UNKNOWN
+            )
+            != 0
+        ):
             reason = (pcap.pcap_geterr(handle) or b"").decode("utf-8", "replace")
             raise CaptureError(
                 f"the filter {expression!r} is not understood: {reason}", where="capture filter", mend="man pcap-filter"

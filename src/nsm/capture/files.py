@@ -6,6 +6,7 @@ not depend on the size of the file. What is no capture gets one line that says w
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import os
@@ -71,14 +72,14 @@ _READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError
 class ByteReader:
     """A capture's bytes, uncompressed, in one buffer."""
 
-    def __init__(self, file: BinaryIO, name: str, opened: bool) -> None:
+    def __init__(self, raw: BinaryIO, file: BinaryIO, name: str) -> None:
         self.name = name
         self.data = np.zeros(BUFFER_BYTES, np.uint8)
         self.start = self.stop = 0  # data[start:stop] is not used up
         self.position = 0  # of data[start] in the uncompressed file
         self.ended = False
         self._view = memoryview(self.data.data)
-        self._file, self._opened = file, opened
+        self._raw, self._file = raw, file  # a decompressor does not close what it reads from
 
     def fill(self) -> bool:
         """Read on; False at the end. CaptureError when reading fails."""
@@ -121,8 +122,9 @@ class ByteReader:
 
     def close(self) -> None:
         """Close what was opened here."""
-        if self._opened:
+        with contextlib.suppress(*_READ_ERRORS):
             self._file.close()
+        self._raw.close()
 
 
 def _reason(error: BaseException) -> str:
@@ -146,7 +148,7 @@ def open_bytes(source: str | os.PathLike[str]) -> ByteReader:
             raw = Path(source).open("rb", buffering=0)  # noqa: SIM115 - closed with the reader
         except (OSError, ValueError) as error:
             raise CaptureError(f"cannot open {name}: {_reason(error)}", where=name) from error
-    return ByteReader(_uncompressed(raw, name), name, opened=True)
+    return ByteReader(raw, _uncompressed(raw, name), name)
 
 
 class _Prefixed(io.RawIOBase):

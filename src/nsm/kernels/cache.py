@@ -28,7 +28,7 @@ def candidates() -> Iterator[Path]:
         yield Path(state.split(":")[0]) / "cache"
     if xdg := os.environ.get("XDG_CACHE_HOME"):
         yield Path(xdg) / "nsm"
-    home = os.environ.get("HOME") or str(Path("~").expanduser())
+    home = os.environ.get("HOME") or os.path.expanduser("~")  # noqa: PTH111 - Path.expanduser raises where there is no home
     if home.startswith("/"):
         yield Path(home) / ".cache" / "nsm"
 

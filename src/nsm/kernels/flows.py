@@ -364,7 +364,7 @@ def track(
     next_tick_ns = (tick + 1) * t.TICK_NS
     second = tick // 4
     mask = np.int64(slots.size - 1)
-    room = out.size // t.OUT - 4
+    room = out.size // (t.OUT + HIST) - 4
     shards = get(cfg, t.CFG_SHARDS)
     history = get(cfg, t.CFG_HISTORY)
     i = first

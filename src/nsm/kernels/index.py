@@ -138,6 +138,7 @@ def index_pcapng(
     """
     n = 0
     at = start
+    last_ts = np.int64(last_ts)
     status = np.int64(FULL)
     while n < limit:
         if at + 12 > stop:
@@ -180,6 +181,7 @@ def index_pcapng(
         number = interface_base + row
         _store(n, payload, captured, wire, ts, get(table, row * IF_WORDS), number if number < 255 else 255, 0,
                ts_ns, offset, caplen, wirelen, links, ifaces, vlan, state)  # fmt: skip
+        last_ts = np.int64(ts)
         at += total
         n += 1
     put(state, COUNT, np.int64(n))

@@ -17,7 +17,7 @@ from nsm.kernels.decode import hash_words
 from nsm.kernels.history import HIST
 from nsm.kernels.jit import get, inline, put
 
-REC, COLD, OUT = 16, 8, 48  # words of a record, of its cold part, of an output row (the last 20 are history)
+REC, COLD, OUT = 16, 8, 28  # words of a record, of its cold part, of an output row (history, if kept, comes behind)
 A_HI, A_LO, B_HI, B_LO, KEY, FIRST, LAST, STATE, PKTS, PKTS_C, BYTES, BYTES_C, PAYLOAD, NEXT_SEQ, RTT, NUMBER = range(
     16
 )
@@ -206,7 +206,8 @@ def eve_state(rec, base):
 @inline
 def emit(rec, cold, hist, record, report, result, reason, tick, time_ns, out, st):
     """Append one output row; the caller has made sure that there is room."""
-    base, row = record * REC, get(st, ST_OUT) * OUT
+    width = np.int64(OUT + HIST if hist.size else OUT)
+    base, row = record * REC, get(st, ST_OUT) * width
     for word in range(REC):
         put(out, row + word, get(rec, base + word))
     for word in range(COLD):

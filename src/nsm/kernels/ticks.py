@@ -102,7 +102,7 @@ def advance(
     until, slots, rec, cold, hist, link, back, bucket, wheel_slot, ring, free, targets, tslots, cfg, st, out, tout, seed
 ):
     """Let ticks pass up to and with ``until``; False when an output is full and has to be taken away first."""
-    room = out.size // t.OUT - 4
+    room = out.size // (t.OUT + t.HIST) - 4
     if until - get(st, t.ST_TICK) > TICKS_AHEAD_MAX and get(st, t.ST_PHASE) == PHASE_BEGIN:
         # The targets of the tick before the silence keep their tick.
         if get(st, t.ST_TARGETS) > 0 and not _hand_over(targets, tslots, st, get(st, t.ST_TICK) + 1, tout):
@@ -142,7 +142,7 @@ def finish(rec, cold, hist, link, targets, tslots, cfg, st, out, tout):
 
     The table is of no use afterwards.
     """
-    room = out.size // t.OUT - 4
+    room = out.size // (t.OUT + t.HIST) - 4
     tick = get(st, t.ST_TICK) + 1
     record = get(st, t.ST_CURSOR)
     while record < link.size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ def _start(path: str, engine: Engine, number: int, workers: int) -> subprocess.P
 
 def main() -> None:
     """A worker process: the task on standard input, messages on standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who started this
     task: dict[str, Any] = msgspec.msgpack.decode(sys.stdin.buffer.read())
     settings = msgspec.convert(task["settings"], WorkerSettings)
     out = sys.stdout.buffer

@@ -42,7 +42,7 @@ def sort_order(words: Array) -> Array:
 
 
 def flow_rows(words: Array, history: bool = False) -> Rows:
-    """FLOW rows of ``words`` u64[n, OUT], in that order, with the extra columns tick and first_ns."""
+    """FLOW rows of ``words`` u64[n, OUT] (or wider, with history), in that order, with the extra columns tick and first_ns."""
     state, origin, bits, key = words[:, t.STATE], words[:, t.REC], words[:, t.REC + t.C_BITS], words[:, t.KEY]
     report = words[:, t.O_REPORT]
     b_began = ((state >> np.uint64(8)) & np.uint64(1)).astype(np.bool_)
@@ -102,7 +102,7 @@ def flow_rows(words: Array, history: bool = False) -> Rows:
         FIRST_NS: words[:, t.FIRST].astype(np.int64),
     }
     if history:
-        columns[HISTORY] = _records(words[:, t.O_HISTORY : t.OUT])
+        columns[HISTORY] = _records(words[:, t.OUT :])
     return Rows(FLOW, columns, len(words))
 
 

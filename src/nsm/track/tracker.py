@@ -85,7 +85,8 @@ class FlowTracker:
         self._ports[list(SERVER_PORTS_TCP)] |= 1
         self._ports[list(SERVER_PORTS_UDP)] |= 2
         self._cfg = _configuration(settings, options)
-        self._out = np.zeros(OUT_ROWS * t.OUT, np.uint64)
+        self._out = np.zeros(OUT_ROWS * (t.OUT + HIST), np.uint64)
+        self._width = t.OUT + (HIST if options.history else 0)
         self._tout = np.zeros(targets * (t.TARGET + 1), np.uint64)
         self._activity: Array | None = None
         self._flow_words: list[Array] = []
@@ -158,7 +159,7 @@ class FlowTracker:
     def _collect(self) -> None:
         """Copy what the kernels wrote."""
         if rows := int(self._st[t.ST_OUT]):
-            self._flow_words.append(self._out[: rows * t.OUT].reshape(rows, t.OUT).copy())
+            self._flow_words.append(self._out[: rows * self._width].reshape(rows, self._width).copy())
             self._st[t.ST_OUT] = 0
         if rows := int(self._st[t.ST_TOUT]):
             width = t.TARGET + 1
