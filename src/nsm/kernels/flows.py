@@ -2,6 +2,8 @@
 
 Whether a flow has ended is decided from its own packets and the time-outs alone, so that the rows that come out
 do not depend on batches, table size or the number of workers. Twin: tests/kernels/naive_flows.py.
+
+Long because the helpers of one loop stand beside it: they share its conventions, and no other kernel calls them.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ COUNT, NEXT, STATUS, CUT = 0, 1, 2, 3
 MORE, FULL, BAD_LENGTH, OTHER_BLOCK, BAD_INTERFACE = 0, 1, 2, 3, 4
 
 NS: Final = 1_000_000_000
-TS_MAX: Final = 9_223_372_036_854_775_807
+# In the year 2255. What int64 holds above it is room for time-outs and the next tick, which are added without a test.
+TS_MAX: Final = 9_000_000_000_000_000_000
 BLOCK_PACKET, BLOCK_SIMPLE, BLOCK_ENHANCED = 2, 3, 6  # pcapng block types that carry packets
 # Columns of one row of the interface table that index_pcapng reads.
 IF_LINK, IF_SNAPLEN, IF_MULTIPLY, IF_DIVIDE, IF_SHIFT, IF_OFFSET, IF_WORDS = 0, 1, 2, 3, 4, 5, 8
@@ -99,7 +100,7 @@ def index_pcap(
 
 @inline
 def _ticks_to_ns(high, low, row, table):
-    """Nanoseconds since the epoch of a pcapng time stamp, cut to what int64 holds."""
+    """Nanoseconds since the epoch of a pcapng time stamp, cut to 0 .. TS_MAX."""
     ticks = (np.uint64(high) << np.uint64(32)) | np.uint64(low)
     base = row * IF_WORDS
     shift = get(table, base + IF_SHIFT)
@@ -119,7 +120,10 @@ def _ticks_to_ns(high, low, row, table):
             ns = np.uint64(TS_MAX)
         else:
             ns = ticks * multiply // np.uint64(get(table, base + IF_DIVIDE))
-    result = np.int64(ns) + get(table, base + IF_OFFSET) * NS
+    after = get(table, base + IF_OFFSET) * NS
+    if np.int64(min(ns, np.uint64(TS_MAX))) > TS_MAX - max(after, np.int64(0)):
+        return np.int64(TS_MAX)
+    result = np.int64(ns) + after
     return result if result > 0 else np.int64(0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -116,10 +117,14 @@ class Bulk:
         cursor = self._cursor()
         timer = threading.Timer(budget_ms / 1000, cursor.interrupt)
         timer.daemon = True
+        began = time.monotonic()
         timer.start()
         try:
             # A cursor refuses the next question while an answer is open: always read to its end, then closed.
-            return cursor.execute(text, params).fetchmany(most)
+            found = cursor.execute(text, params).fetchmany(most)
+            if time.monotonic() - began > budget_ms / 1000:  # the timer came too late to interrupt anything
+                raise too_slow(budget_ms)
+            return found
         except duckdb.InterruptException as error:
             raise too_slow(budget_ms) from error
         except duckdb.IOException as error:
