@@ -62,19 +62,32 @@ class Table(msgspec.Struct, frozen=True):
         return tuple(column for column in self.columns if column.stored)
 
 
+Makers = Mapping[str, Callable[[Array], Array]]
+
+
 class Rows:
     """Rows of one table: a mapping from column name to an array; all of one length.
 
-    Columns that the maker does not know are left out and read as their default.
+    Columns that the maker does not know are left out and read as their default. Rows that come from a kernel are made
+    by ``of_words``: each column is worked out of the kernel's words when somebody asks for it.
     """
 
-    __slots__ = ("_columns", "_derived", "_length", "table")
+    __slots__ = ("_columns", "_derived", "_length", "_makers", "_words", "table")
 
-    def __init__(self, table: Table, columns: Mapping[str, Array], length: int | None = None) -> None:
+    def __init__(
+        self, table: Table, columns: Mapping[str, Array], length: int | None = None, words: Array | None = None,
+        makers: Makers | None = None,
+    ) -> None:  # fmt: skip
         self.table = table
         self._columns = dict(columns)
         self._length = len(next(iter(self._columns.values()))) if length is None else length
+        self._words, self._makers = words, makers if makers is not None else {}
         self._derived: dict[str, Any] = {}
+
+    @classmethod
+    def of_words(cls, table: Table, words: Array, makers: Makers) -> Rows:
+        """Rows whose columns ``makers`` work out of ``words`` (one entry of its first axis a row)."""
+        return cls(table, {}, len(words), words, makers)
 
     def __len__(self) -> int:
         return self._length
@@ -82,18 +95,22 @@ class Rows:
     def __getitem__(self, name: str) -> Array:
         array = self._columns.get(name)
         if array is None:
-            column = self.table.column(name)
-            dtype = object if column.dtype == TEXT else column.dtype
-            default: Any = str(column.default or "") if column.dtype == TEXT else column.default
-            array = np.full(self._length, default, dtype)
+            make = self._makers.get(name)
+            array = make(self._words) if make is not None and self._words is not None else self._default(name)
             self._columns[name] = array
         return array
+
+    def _default(self, name: str) -> Array:
+        column = self.table.column(name)
+        dtype = object if column.dtype == TEXT else column.dtype
+        default: Any = str(column.default or "") if column.dtype == TEXT else column.default
+        return np.full(self._length, default, dtype)
 
     def __setitem__(self, name: str, array: Array) -> None:
         self._columns[name] = array
 
     def __contains__(self, name: str) -> bool:
-        return name in self._columns
+        return name in self._columns or name in self._makers
 
     def once(self, name: str, make: Callable[[Rows], Any]) -> Any:
         """``make(self)``, made once however many ask for it under that name; the rows must not change afterwards."""
@@ -103,17 +120,22 @@ class Rows:
 
     def take(self, index: Array) -> Rows:
         """The rows at ``index`` (positions or a boolean mask), in that order."""
+        if index.dtype == np.bool_:
+            index = np.flatnonzero(index)
         columns = {name: array[index] for name, array in self._columns.items()}
-        length = int(np.count_nonzero(index)) if index.dtype == np.bool_ else len(index)
-        return Rows(self.table, columns, length)
+        words = self._words[index] if self._words is not None else None
+        return Rows(self.table, columns, len(index), words, self._makers)
 
     def slice(self, start: int, stop: int) -> Rows:
         """Rows start to stop, as views."""
         columns = {name: array[start:stop] for name, array in self._columns.items()}
-        return Rows(self.table, columns, max(0, min(stop, self._length) - start))
+        words = self._words[start:stop] if self._words is not None else None
+        return Rows(self.table, columns, max(0, min(stop, self._length) - start), words, self._makers)
 
     def items(self) -> Iterator[tuple[str, Array]]:
         """The columns that are present."""
+        for name in self._makers:
+            self[name]
         return iter(self._columns.items())
 
     @staticmethod

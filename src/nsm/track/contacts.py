@@ -22,7 +22,7 @@ NULL_SCAN, FIN_SCAN, XMAS_SCAN, ACK_SCAN, MAIMON_SCAN, WINDOWLESS = 0, FIN, FIN 
 STEALTH: Final = (NULL_SCAN, FIN_SCAN, XMAS_SCAN, WINDOWLESS, SYN | RST)  # nothing that a TCP stack sends to begin with
 QUIET: Final = (ACK_SCAN, MAIMON_SCAN)  # a stack sends these too, so they count only alone and without payload
 TRACEROUTE: Final = (33_434, 33_534)  # UDP ports of traceroute(8)
-TRACEROUTE_TTL: Final = 10
+TRACEROUTE_TTL_MAX: Final = 30  # traceroute(8) gives up after so many hops; ordinary senders begin at 64 and more
 V4_HIGH: Final = np.uint64(0xFFFF)
 
 Address = tuple[int, int]
@@ -73,7 +73,7 @@ def failures(rows: Rows) -> tuple[Array, Array]:
     begins = (flags & (SYN | ACK | FIN | RST)) == SYN
     tcp = (proto == PROTO_TCP) & (begins | np.isin(flags, STEALTH) | (np.isin(flags, QUIET) & alone))
     port = rows["dst_port"]
-    trace = (port >= TRACEROUTE[0]) & (port <= TRACEROUTE[1]) & (rows["ttl_min_s"] < TRACEROUTE_TTL)
+    trace = (port >= TRACEROUTE[0]) & (port <= TRACEROUTE[1]) & (rows["ttl_min_s"] <= TRACEROUTE_TTL_MAX)
     udp = (proto == PROTO_UDP) & ~trace
     icmp = ((proto == PROTO_ICMP) & (rows["src_port"] == 8)) | ((proto == PROTO_ICMPV6) & (rows["src_port"] == 128))
     contact = opened & (tcp | udp | icmp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ FIRST_NS: Final = "first_ns"
 HISTORY: Final = "history"  # words of kernels/history.py, one bytes object a row; only where they are kept
 
 _APPS = np.array(APPS, object)
-_U32 = np.uint64(0xFFFFFFFF)
+Maker = Callable[[Array], Array]
 
 
 def _byte(words: Array, shift: int, dtype: type = np.uint8) -> Array:
@@ -41,69 +42,106 @@ def sort_order(words: Array) -> Array:
     return np.lexsort((words[:, t.O_REPORT], words[:, t.O_FLOW_ID], words[:, t.FIRST], report, words[:, t.O_TICK]))
 
 
-def flow_rows(words: Array, history: bool = False) -> Rows:
-    """FLOW rows of ``words`` u64[n, OUT] (or wider, with history), in that order, with the extra columns tick and first_ns."""
-    state, origin, bits, key = words[:, t.STATE], words[:, t.REC], words[:, t.REC + t.C_BITS], words[:, t.KEY]
-    report = words[:, t.O_REPORT]
-    b_began = ((state >> np.uint64(8)) & np.uint64(1)).astype(np.bool_)
-    low, high = _half(key, 0), _half(key, 16)
-    payload, rtt = words[:, t.PAYLOAD], words[:, t.RTT]
-    first, last = words[:, t.FIRST].astype(np.int64) // 1000, words[:, t.LAST].astype(np.int64) // 1000
-    kind = _byte(report, 0)
+def _b_began(words: Array) -> Array:
+    """Was it side b that began?"""
+    return ((words[:, t.STATE] >> np.uint64(8)) & np.uint64(1)).astype(np.bool_)
+
+
+def _side(a: int, b: int, *, client: bool) -> Maker:
+    """A column of the client's (or the server's) word, which is ``a`` or ``b`` by who began."""
+    if client:
+        return lambda words: np.where(_b_began(words), words[:, b], words[:, a])
+    return lambda words: np.where(_b_began(words), words[:, a], words[:, b])
+
+
+def _port(*, client: bool) -> Maker:
+    def port(words: Array) -> Array:
+        low, high = _half(words[:, t.KEY], 0), _half(words[:, t.KEY], 16)
+        return np.where(_b_began(words), low, high) if client else np.where(_b_began(words), high, low)
+
+    return port
+
+
+def _app(words: Array) -> Array:
+    """What the client's first payload looks like, or else the server's."""
     bad = words[:, t.REC + t.C_BAD]
-    app_s, app_c = _byte(bad, 32), _byte(bad, 40)
-    # "outcome" of a progress or ended row is what the flow came to; reason is of ended rows alone.
-    columns = {
-        "ts": last,
-        "dur_us": (last - first).astype(np.uint64),
-        "emit_us": words[:, t.O_TIME].astype(np.int64) // 1000,
-        "report": kind,
-        "outcome": _byte(report, 8),
-        "flow_id": words[:, t.O_FLOW_ID],
-        "iface": _byte(origin, 40),
-        "vlan": ((key >> np.uint64(40)) & np.uint64(0xFFF)).astype(np.uint16),
-        "vlan_inner": _half(bits, 0),
-        "depth": ((key >> np.uint64(52)) & np.uint64(0xF)).astype(np.uint8),
-        "ip_v": _byte(key, 56),
-        "src_hi": np.where(b_began, words[:, t.B_HI], words[:, t.A_HI]),
-        "src_lo": np.where(b_began, words[:, t.B_LO], words[:, t.A_LO]),
-        "dst_hi": np.where(b_began, words[:, t.A_HI], words[:, t.B_HI]),
-        "dst_lo": np.where(b_began, words[:, t.A_LO], words[:, t.B_LO]),
-        "src_port": np.where(b_began, low, high),
-        "dst_port": np.where(b_began, high, low),
-        "proto": _byte(key, 32),
-        "app": _APPS[np.where(app_s > 0, app_s, app_c)],
-        "app_s": app_s,
-        "app_c": app_c,
-        "pkts_s": words[:, t.PKTS].copy(),
-        "pkts_c": words[:, t.PKTS_C].copy(),
-        "bytes_s": words[:, t.BYTES].copy(),
-        "bytes_c": words[:, t.BYTES_C].copy(),
-        "payload_s": (payload & _U32).astype(np.uint32),
-        "payload_c": (payload >> np.uint64(32)).astype(np.uint32),
-        "tcp_s": _byte(state, 16),
-        "tcp_c": _byte(state, 24),
-        "tcp_first": _byte(origin, 48),
-        "tcp_state": ((state >> np.uint64(9)) & np.uint64(0x7F)).astype(np.uint8),
-        "state": _byte(report, 16),
-        "reason": _byte(report, 24),
-        "syn_ack_us": (rtt & _U32).astype(np.uint32),
-        "ack_us": (rtt >> np.uint64(32)).astype(np.uint32),
-        "retrans": _half(bits, 32),
-        "ttl_min_s": _byte(state, 32),
-        "ttl_max_s": _byte(state, 40),
-        "ttl_min_c": _byte(state, 48),
-        "ttl_max_c": _byte(state, 56),
-        "icmp_reply": _half(bits, 16),
-        "marks": _byte(bits, 48),
-        "src_mac": words[:, t.REC + t.C_SRC_MAC].copy(),
-        "dst_mac": words[:, t.REC + t.C_DST_MAC].copy(),
-        TICK: words[:, t.O_TICK].astype(np.int64),
-        FIRST_NS: words[:, t.FIRST].astype(np.int64),
-    }
-    if history:
-        columns[HISTORY] = _records(words[:, t.OUT :])
-    return Rows(FLOW, columns, len(words))
+    client = _byte(bad, 32)
+    return _APPS[np.where(client > 0, client, _byte(bad, 40))]
+
+
+def _us(word: int) -> Maker:
+    return lambda words: words[:, word].astype(np.int64) // 1000
+
+
+def _word(word: int) -> Maker:
+    return lambda words: words[:, word].copy()
+
+
+def _bits(word: int, shift: int, mask: int, dtype: type) -> Maker:
+    return lambda words: ((words[:, word] >> np.uint64(shift)) & np.uint64(mask)).astype(dtype)
+
+
+def _lasting(words: Array) -> Array:
+    """Last packet less first, us."""
+    return (_us(t.LAST)(words) - _us(t.FIRST)(words)).astype(np.uint64)
+
+
+_BITS, _BAD, _ORIGIN = t.REC + t.C_BITS, t.REC + t.C_BAD, t.REC + t.C_ORIGIN
+# Column of FLOW -> how it is worked out of an output row (kernels/table.py). "outcome" is what the flow came to so far.
+FLOW_COLUMNS: Final[dict[str, Maker]] = {
+    "ts": _us(t.LAST),
+    "dur_us": _lasting,
+    "emit_us": _us(t.O_TIME),
+    "report": _bits(t.O_REPORT, 0, 0xFF, np.uint8),
+    "outcome": _bits(t.O_REPORT, 8, 0xFF, np.uint8),
+    "flow_id": _word(t.O_FLOW_ID),
+    "iface": _bits(_ORIGIN, 40, 0xFF, np.uint8),
+    "vlan": _bits(t.KEY, 40, 0xFFF, np.uint16),
+    "vlan_inner": _bits(_BITS, 0, 0xFFFF, np.uint16),
+    "depth": _bits(t.KEY, 52, 0xF, np.uint8),
+    "ip_v": _bits(t.KEY, 56, 0xFF, np.uint8),
+    "src_hi": _side(t.A_HI, t.B_HI, client=True),
+    "src_lo": _side(t.A_LO, t.B_LO, client=True),
+    "dst_hi": _side(t.A_HI, t.B_HI, client=False),
+    "dst_lo": _side(t.A_LO, t.B_LO, client=False),
+    "src_port": _port(client=True),
+    "dst_port": _port(client=False),
+    "proto": _bits(t.KEY, 32, 0xFF, np.uint8),
+    "app": _app,
+    "app_s": _bits(_BAD, 32, 0xFF, np.uint8),
+    "app_c": _bits(_BAD, 40, 0xFF, np.uint8),
+    "pkts_s": _word(t.PKTS),
+    "pkts_c": _word(t.PKTS_C),
+    "bytes_s": _word(t.BYTES),
+    "bytes_c": _word(t.BYTES_C),
+    "payload_s": _bits(t.PAYLOAD, 0, 0xFFFFFFFF, np.uint32),
+    "payload_c": _bits(t.PAYLOAD, 32, 0xFFFFFFFF, np.uint32),
+    "tcp_s": _bits(t.STATE, 16, 0xFF, np.uint8),
+    "tcp_c": _bits(t.STATE, 24, 0xFF, np.uint8),
+    "tcp_first": _bits(_ORIGIN, 48, 0xFF, np.uint8),
+    "tcp_state": _bits(t.STATE, 9, 0x7F, np.uint8),
+    "state": _bits(t.O_REPORT, 16, 0xFF, np.uint8),
+    "reason": _bits(t.O_REPORT, 24, 0xFF, np.uint8),
+    "syn_ack_us": _bits(t.RTT, 0, 0xFFFFFFFF, np.uint32),
+    "ack_us": _bits(t.RTT, 32, 0xFFFFFFFF, np.uint32),
+    "retrans": _bits(_BITS, 32, 0xFFFF, np.uint16),
+    "ttl_min_s": _bits(t.STATE, 32, 0xFF, np.uint8),
+    "ttl_max_s": _bits(t.STATE, 40, 0xFF, np.uint8),
+    "ttl_min_c": _bits(t.STATE, 48, 0xFF, np.uint8),
+    "ttl_max_c": _bits(t.STATE, 56, 0xFF, np.uint8),
+    "icmp_reply": _bits(_BITS, 16, 0xFFFF, np.uint16),
+    "marks": _bits(_BITS, 48, 0xFF, np.uint8),
+    "src_mac": _word(t.REC + t.C_SRC_MAC),
+    "dst_mac": _word(t.REC + t.C_DST_MAC),
+    TICK: lambda words: words[:, t.O_TICK].astype(np.int64),
+    FIRST_NS: lambda words: words[:, t.FIRST].astype(np.int64),
+}
+HISTORY_COLUMNS: Final[dict[str, Maker]] = {**FLOW_COLUMNS, HISTORY: lambda words: _records(words[:, t.OUT :])}
+
+
+def flow_rows(words: Array, history: bool = False) -> Rows:
+    """FLOW rows of ``words`` u64[n, OUT] (wider with history), in that order, with the extra columns tick and first_ns."""
+    return Rows.of_words(FLOW, words, HISTORY_COLUMNS if history else FLOW_COLUMNS)
 
 
 def target_rows(words: Array) -> Rows:

@@ -11,7 +11,7 @@ from nsm.decode.rows import DecodedRows
 from nsm.kernels import table as t
 from nsm.kernels.flows import TURN_PORT, track
 from nsm.kernels.history import HIST
-from nsm.kernels.ticks import activity, advance, finish, identify
+from nsm.kernels.ticks import TICKS_AHEAD_MAX, activity, advance, finish, identify
 from nsm.model.batch import PacketBatch
 from nsm.model.flow import FLOW
 from nsm.model.table import Array, Rows
@@ -132,6 +132,12 @@ class FlowTracker:
 
     def advance(self, tick: int) -> None:
         """Let packet time pass up to that tick."""
+        # A long silence is skipped, but not before what the last packets left was settled and reported at its own time.
+        if tick - self.tick > 2 * TICKS_AHEAD_MAX:
+            self._advance(self.tick + TICKS_AHEAD_MAX)
+        self._advance(tick)
+
+    def _advance(self, tick: int) -> None:
         while not advance(
             tick, self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot,
             self._ring, self._free, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout, self._seed,
@@ -216,7 +222,8 @@ def _configuration(settings: FlowSettings, options: TrackOptions) -> Array:
     ]  # fmt: skip
     return np.array(
         [int(value * 1e9) for value in seconds]
-        + [settings.unanswered_ms * 1_000_000, int(settings.progress_s * 1e9)]
+        # Progress is looked for at ticks; less than one would never come to an end.
+        + [settings.unanswered_ms * 1_000_000, max(int(settings.progress_s * 1e9), t.TICK_NS)]
         + [
             options.shard,
             options.shards,
