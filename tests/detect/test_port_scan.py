@@ -1,210 +1,123 @@
-"""Port scan: many ports of one host that refuse or do not answer."""
+"""Port scans: every kind of probe, every pace, inside and outside; and what only looks like one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from nsm.detect.port_scan import SPEC
-from nsm.iana import PROTO_UDP
-from nsm.model.finding import Severity
-from nsm.model.flow import MARK_LATE_ANSWER, Outcome
-from nsm.track.contacts import ACK, ACK_SCAN, FIN_SCAN, MAIMON_SCAN, NULL_SCAN, PSH, XMAS_SCAN
-from tests.detect.kit import (
-    INSIDE,
-    OUTSIDE,
-    TARGET_HOST,
-    Row,
-    address,
-    assert_same_in_portions,
-    echo,
-    flow,
-    flows,
-    frame,
-    measured,
-    records_of,
-    spread,
-    tcp,
-    watch,
-)
+from nsm.detect.port_scan import PortScan, PortScanSettings
+from nsm.model.finding import Finding, NearMiss
+from nsm.model.flow import FLOW, MARK_LATE_ANSWER, Outcome
+from nsm.model.table import Rows
+from tests.data.detect.make import ATTACKER, SERVER, refused
+from tests.detect.rows import SURROUNDINGS, analysed, case, findings, rows_of
+from tests.kernels.frames import SYN
+
+US = 1_000_000
 
 
-def scan(ports: int, gap_s: float = 0.01, src: str = OUTSIDE, first: int = 1, **words: int) -> Iterator[Row]:
-    """That many ports of one host, one after the other, refused."""
-    for number in range(ports):
-        yield flow(number * gap_s, src, TARGET_HOST, first + number, Outcome.REFUSED, **words)
+def tries(
+    ports: range, src: str = ATTACKER, dst: str = SERVER, step_us: int = 1_000, outcome: Outcome = Outcome.REFUSED,
+    marks: int = 0, proto: int = 6, flags: int = SYN,
+) -> Rows:  # fmt: skip
+    return rows_of(FLOW, [
+        {"src": src, "dst": dst, "dst_port": port, "proto": proto, "outcome": outcome, "tcp_first": flags, "marks": marks,
+         "ts": place * step_us, "emit_us": place * step_us, "flow_id": port, "pkts_s": 1, "ttl_min_s": 64}
+        for place, port in enumerate(ports)
+    ])  # fmt: skip
 
 
-# (source, threshold, seconds between ports, window): each pace is too slow for the windows before its own.
-PACES = [
-    (OUTSIDE, 8, 0.1, 1),
-    (OUTSIDE, 15, 4, 60),
-    (OUTSIDE, 25, 140, 3_600),
-    (OUTSIDE, 40, 2_000, 86_400),
-    (INSIDE, 8, 0.1, 1),
-    (INSIDE, 24, 2.5, 60),
-    (INSIDE, 40, 88, 3_600),
-    (INSIDE, 64, 1_300, 86_400),
-]
-
-
-@pytest.mark.parametrize(("src", "threshold", "gap_s", "window_s"), PACES)
-def test_fires_at_its_threshold_and_not_one_below(src: str, threshold: int, gap_s: float, window_s: int) -> None:
-    assert not watch(SPEC, flows(scan(threshold - 1, gap_s, src))).findings
-    (finding,) = watch(SPEC, flows(scan(threshold, gap_s, src))).findings
-    assert finding.measured == threshold
-    assert finding.window_s == window_s
-    assert finding.unit == "ports"
-    assert finding.count == threshold
+def scan(**settings: float) -> PortScan:
+    return PortScan(PortScanSettings(**settings), SURROUNDINGS)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("src", "impact", "techniques"),
-    [(OUTSIDE, Severity.LOW, ("T1046", "T1595.001")), (INSIDE, Severity.MEDIUM, ("T1046",))],
-)
-def test_says_who_scanned_whom_and_how(src: str, impact: Severity, techniques: tuple[str, ...]) -> None:
-    (finding,) = watch(SPEC, flows(scan(8, src=src))).findings
-    assert finding.actors == (src,)
-    assert finding.victims == (TARGET_HOST,)
-    assert (finding.src_ip, finding.dest_ip) == (src, TARGET_HOST)
-    assert finding.key == (src, TARGET_HOST, "TCP")
-    assert finding.kind == "network_scan"
-    assert finding.impact == impact
-    assert finding.techniques == techniques
-    assert finding.threshold == 8
-    assert finding.flow_ids == (4, 5, 6, 7, 8)
-    assert "8 refused, 0 unanswered, 0 answered" in finding.explain.what
+    ("name", "probe", "window"),
+    [
+        ("connect", "SYN", 1), ("syn", "SYN", 1), ("syn_silent", "SYN", 1), ("null", "NULL", 1), ("fin", "FIN", 1),
+        ("xmas", "XMAS", 1), ("ack", "ACK", 1), ("udp", "UDP", 1), ("six", "SYN", 1), ("tunnel", "SYN", 1),
+        ("minute", "SYN", 60), ("hour", "SYN", 3_600), ("day", "SYN", 86_400), ("inside", "SYN", 1),
+    ],
+)  # fmt: skip
+def test_a_scan_is_found_in_the_window_of_its_pace(name: str, probe: str, window: int, tmp_path: Path) -> None:
+    alert = case(name, tmp_path).of("port_scan")[0]
+    assert alert.finding.signature == f"Port scan ({probe})"
+    assert alert.finding.window_s == window
+    assert len({a.id for a in case(name, tmp_path).of("port_scan")}) == 1
 
 
-def test_tells_a_long_scan_at_each_doubling() -> None:
-    assert measured(watch(SPEC, flows(scan(70, 0.005)))) == [8, 16, 32, 64]
+def test_who_scans_is_the_actor_and_who_is_scanned_is_not(tmp_path: Path) -> None:
+    for alert in case("syn", tmp_path).of("port_scan"):
+        assert alert.finding.actors == (ATTACKER,)
+        assert alert.finding.victims == (SERVER,)
 
 
-def test_a_quarter_of_a_threshold_is_kept_as_a_near_miss() -> None:
-    seen = watch(SPEC, flows(scan(2)))
-    assert [(miss.measured, miss.threshold, miss.window_s) for miss in seen.near] == [(2, 8, 1)]
-    assert not watch(SPEC, flows(scan(1))).near
+def test_the_threshold_is_reached_at_its_number_and_told_again_at_the_double() -> None:
+    detector = scan(burst_ports=8)
+    assert findings(detector, tries(range(1, 8))) == []
+    assert [f.measured for f in findings(detector, tries(range(8, 9)))] == [8]
+    assert findings(detector, tries(range(9, 16))) == []
+    assert [f.count for f in findings(detector, tries(range(16, 17)))] == [16]
 
 
-@pytest.mark.parametrize(
-    ("flags", "name"),
-    [(NULL_SCAN, "NULL"), (FIN_SCAN, "FIN"), (XMAS_SCAN, "XMAS"), (ACK_SCAN, "ACK"), (MAIMON_SCAN, "Maimon")],
-)
-def test_names_the_kind_of_probe(flags: int, name: str) -> None:
-    (finding,) = watch(SPEC, flows(scan(8, flags=flags))).findings
-    assert finding.signature == f"Port scan ({name})"
+def test_sources_of_ours_get_more_patience() -> None:
+    slow = {"step_us": 2 * US}
+    assert findings(scan(), tries(range(1, 16), **slow))
+    assert not findings(scan(), tries(range(1, 24), src="192.168.1.66", **slow))
+    assert findings(scan(), tries(range(1, 25), src="192.168.1.66", **slow))
 
 
-def test_tells_udp_after_tcp_as_an_alert_of_its_own() -> None:
-    rows = flows(scan(8), scan(8, proto=PROTO_UDP))
-    assert {finding.key[2] for finding in watch(SPEC, rows).findings} == {"TCP", "UDP"}
+def test_it_is_silent_when_most_ports_answer() -> None:
+    detector = scan()
+    assert not findings(detector, tries(range(1, 7)))
+    assert not findings(detector, tries(range(100, 200), outcome=Outcome.ANSWERED))
+    assert not findings(detector, tries(range(7, 40)))
 
 
-def test_the_same_port_again_and_again_counts_once() -> None:
-    knocks = [flow(number * 0.01, OUTSIDE, TARGET_HOST, number % 7) for number in range(100)]
-    assert not watch(SPEC, flows(knocks)).findings
+def test_it_is_silent_when_the_answers_were_only_late() -> None:
+    detector = scan()
+    assert not findings(detector, tries(range(1, 8), outcome=Outcome.UNANSWERED))
+    assert not findings(detector, tries(range(1, 8), outcome=Outcome.ANSWERED, marks=MARK_LATE_ANSWER))
+    assert not findings(detector, tries(range(10, 17), outcome=Outcome.UNANSWERED))
 
 
-def test_is_silent_when_enough_ports_answer() -> None:
-    closed = [flow(number * 0.01, OUTSIDE, TARGET_HOST, number, Outcome.REFUSED) for number in range(1, 9)]
-
-    def opened(count: int) -> Iterator[Row]:
-        return (flow(0.015, OUTSIDE, TARGET_HOST, 100 + number, Outcome.ANSWERED) for number in range(count))
-
-    assert watch(SPEC, flows(closed, opened(3))).findings
-    assert not watch(SPEC, flows(closed, opened(4))).findings
+def test_one_port_again_and_again_is_quiet() -> None:
+    detector = scan()
+    for _ in range(100):
+        assert not findings(detector, tries(range(22, 23)))
 
 
-def test_is_silent_about_late_answers_that_are_taken_back() -> None:
-    late = [flow(0.065, OUTSIDE, TARGET_HOST, 1, Outcome.ANSWERED, marks=MARK_LATE_ANSWER)]
-    assert watch(SPEC, flows(scan(8))).findings
-    assert not watch(SPEC, flows(scan(8), late)).findings
-
-
-def resolver() -> Iterator[Row]:
-    for number in range(400):
-        outcome = Outcome.UNANSWERED if number % 5 == 0 else Outcome.ANSWERED
-        yield flow(number * 0.01, INSIDE, spread(number), 53, outcome, proto=PROTO_UDP, sport=1_024 + number)
-
-
-def crawler() -> Iterator[Row]:
-    for number in range(500):
-        yield flow(number * 0.01, INSIDE, spread(number), 443 if number % 2 else 80, Outcome.ANSWERED)
-
-
-def peers() -> Iterator[Row]:
-    for number in range(300):
-        yield flow(number * 0.05, INSIDE, spread(number), 2_000 + number * 37 % 60_000, Outcome.UNANSWERED)
-
-
-def monitor() -> Iterator[Row]:
-    for number in range(600):
-        outcome = Outcome.REFUSED if number % 20 == 0 else Outcome.ANSWERED
-        yield flow(number * 0.02, INSIDE, TARGET_HOST, number % 20 + 20, outcome)
-
-
-def outage() -> Iterator[Row]:
-    for number in range(300):
-        yield flow(number * 0.01, address(number % 150 + 1, "10.1.0.0"), TARGET_HOST, 443, Outcome.UNANSWERED)
-
-
-def midstream() -> Iterator[Row]:
-    for number in range(60):
-        yield flow(number * 0.01, OUTSIDE, INSIDE, 50_000 + number, flags=PSH | ACK, payload=1_200, pkts=9, sport=443)
-
-
-def bare_acknowledgements() -> Iterator[Row]:
-    for number in range(60):
-        yield flow(number * 0.01, OUTSIDE, INSIDE, 50_000 + number, flags=ACK, pkts=5, sport=443)
-
-
-def traceroute() -> Iterator[Row]:
-    for number in range(27):
-        yield flow(number * 0.02, INSIDE, OUTSIDE, 33_434 + number, proto=PROTO_UDP, ttl=1 + number // 3)
-
-
-def announcements() -> Iterator[Row]:
-    for number in range(60):
-        yield flow(number * 0.01, INSIDE, "239.255.255.250", 1_900 + number, proto=PROTO_UDP)
-
-
-LOOK_ALIKES = [
-    resolver, crawler, peers, monitor, outage, midstream, bare_acknowledgements, traceroute, announcements,
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("traffic", LOOK_ALIKES)
-def test_is_silent_about_what_only_looks_like_it(traffic: Callable[[], Iterator[Row]]) -> None:
-    assert not watch(SPEC, flows(traffic())).findings
-
-
-def test_a_scanned_host_is_silent_in_the_scan_of_itself() -> None:
-    frames = []
-    for port in range(1, 31):
-        frames.append((port * 0.02, frame(OUTSIDE, TARGET_HOST, 6, tcp(50_000, port, 0x02))))
-        frames.append((port * 0.02 + 0.001, frame(TARGET_HOST, OUTSIDE, 6, tcp(port, 50_000, 0x14))))
-    findings = watch(SPEC, records_of(frames).flows).findings
-    assert findings
-    assert {finding.actors for finding in findings} == {(OUTSIDE,)}
-
-
-def test_pings_are_silent() -> None:
-    frames = [(number * 0.1, frame(OUTSIDE, TARGET_HOST, 1, echo(number))) for number in range(40)]
-    assert not watch(SPEC, records_of(frames).flows).findings
-
-
-def test_refuses_new_pairs_when_it_is_full_and_keeps_those_it_watches() -> None:
-    others = [flow(0.001 + n * 1e-5, address(n + 1, "203.0.113.0"), TARGET_HOST, 80) for n in range(100)]
-    seen = watch(SPEC, flows(scan(8), others), pairs_max=1)
-    assert seen.saturated == 100
-    assert [finding.actors for finding in seen.findings] == [(OUTSIDE,)]
-
-
-def test_remembers_at_most_1024_ports_of_a_pair() -> None:
-    seen = watch(SPEC, flows(scan(5_000, 0.0001)))
-    assert measured(seen) == [8, 16, 32, 64, 128, 256, 512, 1_024]
+def test_a_near_miss_is_kept_from_a_quarter_of_the_threshold(tmp_path: Path) -> None:
+    frames = [item for number in range(5) for item in refused(number * 0.05, ATTACKER, SERVER, 40_000, 1 + number)]
+    seen = analysed(frames, tmp_path)
+    assert not seen.of("port_scan")
+    assert [(near.detector, near.measured) for near in seen.near if near.detector == "port_scan"] == [("port_scan", 2)]
 
 
 def test_the_same_rows_in_other_portions_give_the_same() -> None:
-    assert_same_in_portions(SPEC, flows(scan(40), resolver(), monitor()))
+    rows = tries(range(1, 60))
+    whole = list(scan().observe(rows))
+    detector = scan()
+    parts = [item for at in range(0, 59, 7) for item in detector.observe(rows.slice(at, at + 7))]
+    assert parts == whole
+    assert any(isinstance(item, Finding) for item in whole)
+    assert any(isinstance(item, NearMiss) for item in whole)
+
+
+def test_state_is_bounded_and_what_is_refused_is_counted() -> None:
+    detector = scan(pairs_max=10)
+    for host in range(30):
+        list(detector.observe(tries(range(1, 3), src=f"203.0.113.{host}")))
+    assert detector.saturated == 40
+    assert len(detector._pairs) == 10
+    # A flood of sources does not push out the scan that is being watched.
+    assert findings(detector, tries(range(3, 40), src="203.0.113.0"))
+
+
+def test_ports_of_one_pair_are_bounded() -> None:
+    detector = scan()
+    list(detector.observe(tries(range(1, 3_000), step_us=10)))
+    pair = next(iter(detector._pairs._values.values()))
+    assert len(pair.ports) == 1_024
+    assert pair.ports.total == 2_999
