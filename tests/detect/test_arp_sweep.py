@@ -8,7 +8,7 @@ from nsm.detect.arp_sweep import REPLY, REQUEST, ArpSweep, ArpSweepSettings
 from nsm.model.table import Rows
 from nsm.model.traffic import ARP
 from tests.data.detect.make import OURS
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 
 
 def asks(hosts: list[int], src: str = OURS, step_us: int = 50_000) -> Rows:

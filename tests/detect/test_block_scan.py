@@ -8,7 +8,7 @@ from nsm.detect.block_scan import BlockScan, BlockScanSettings
 from nsm.model.flow import FLOW, Outcome
 from nsm.model.table import Rows
 from tests.data.detect.make import ATTACKER
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 from tests.kernels.frames import SYN
 
 

@@ -11,7 +11,7 @@ from nsm.model.finding import Severity
 from nsm.model.table import Rows
 from nsm.model.traffic import TARGET
 from tests.data.detect.make import SERVER
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 
 TICK_US = 250_000
 
@@ -36,7 +36,9 @@ def flood(**settings: float) -> Flood:
         ("flood_ack", "TCP flood", Severity.HIGH),
     ],
 )  # fmt: skip
-def test_a_flood_is_one_alert_that_names_its_victim(name: str, signature: str, severity: Severity, tmp_path: Path) -> None:
+def test_a_flood_is_one_alert_that_names_its_victim(
+    name: str, signature: str, severity: Severity, tmp_path: Path
+) -> None:
     alerts = case(name, tmp_path).of("flood")
     assert {alert.id for alert in alerts} == {alerts[0].id}
     assert alerts[0].finding.signature == signature

@@ -10,7 +10,7 @@ from nsm.detect.host_sweep import HostSweep, HostSweepSettings
 from nsm.model.flow import FLOW, Outcome
 from nsm.model.table import Rows
 from tests.data.detect.make import ATTACKER, LOOK_ALIKES
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 from tests.kernels.frames import SYN
 
 
@@ -35,7 +35,8 @@ def sweep(**settings: float) -> HostSweep:
 
 
 @pytest.mark.parametrize(
-    ("name", "window"), [("sweep", 3), ("sweep_minute", 60), ("sweep_hour", 3_600), ("sweep_day", 86_400), ("sweep_echo", 3)]
+    ("name", "window"),
+    [("sweep", 3), ("sweep_minute", 60), ("sweep_hour", 3_600), ("sweep_day", 86_400), ("sweep_echo", 3)],
 )
 def test_a_sweep_is_found_in_the_window_of_its_pace(name: str, window: int, tmp_path: Path) -> None:
     first = case(name, tmp_path).of("host_sweep")[0].finding
@@ -48,7 +49,9 @@ def test_the_threshold_is_reached_at_its_number() -> None:
     assert [f.measured for f in findings(sweep(), tries(near(12)))] == [12]
 
 
-@pytest.mark.parametrize("name", ["busy_resolver", "web_crawler", "peer_to_peer", "monitoring", "office_behind_one_address"])
+@pytest.mark.parametrize(
+    "name", ["busy_resolver", "web_crawler", "peer_to_peer", "monitoring", "office_behind_one_address"]
+)
 def test_busy_hosts_are_quiet(name: str, tmp_path: Path) -> None:
     assert name in LOOK_ALIKES
     assert not case(name, tmp_path).of("host_sweep")

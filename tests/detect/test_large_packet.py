@@ -9,7 +9,7 @@ from nsm.detect.large_packet import LargePacket, LargePacketSettings
 from nsm.model.finding import Severity
 from nsm.model.table import Rows
 from nsm.model.traffic import ANOMALY
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 
 
 def events(name: str, count: int, src: str = "10.0.0.1") -> Rows:

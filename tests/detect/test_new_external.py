@@ -9,7 +9,7 @@ from nsm.model.finding import Severity
 from nsm.model.flow import FLOW, Outcome
 from nsm.model.table import Rows
 from tests.data.detect.make import OURS
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 
 
 def to(dst: str, hour: float, src: str = OURS, outcome: Outcome = Outcome.ANSWERED) -> Rows:

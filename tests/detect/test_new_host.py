@@ -8,7 +8,7 @@ from nsm.detect.new_host import MINUTE_US, NewHost, NewHostSettings
 from nsm.model.finding import Severity
 from nsm.model.flow import FLOW
 from nsm.model.table import Rows
-from tests.detect.rows import SURROUNDINGS, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 
 
 def sent(src: str, minute: float, dst: str = "45.1.1.1", answers: int = 0) -> Rows:
@@ -41,7 +41,9 @@ def test_a_server_that_answers_is_new_too_and_one_that_does_not_is_quiet() -> No
     detector = watch(learn_minutes=0)
     list(detector.observe(sent("192.168.1.1", 0)))
     assert not findings(detector, sent("192.168.1.1", 1, dst="192.168.1.2"))
-    assert [f.actors for f in findings(detector, sent("192.168.1.1", 2, dst="192.168.1.2", answers=1))] == [("192.168.1.2",)]
+    assert [f.actors for f in findings(detector, sent("192.168.1.1", 2, dst="192.168.1.2", answers=1))] == [
+        ("192.168.1.2",)
+    ]
 
 
 def test_strangers_are_silent() -> None:

@@ -11,7 +11,7 @@ from nsm.model.finding import Finding, NearMiss
 from nsm.model.flow import FLOW, MARK_LATE_ANSWER, Outcome
 from nsm.model.table import Rows
 from tests.data.detect.make import ATTACKER, SERVER, refused
-from tests.detect.rows import SURROUNDINGS, analysed, case, findings, rows_of
+from tests.detect.kit import SURROUNDINGS, analysed, case, findings, rows_of
 from tests.kernels.frames import SYN
 
 US = 1_000_000

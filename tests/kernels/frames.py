@@ -32,7 +32,14 @@ def ether(payload: bytes, kind: int = IPV4, vlans: Iterable[int] = (), src: int 
 
 
 def ip(
-    src: str, dst: str, proto: int, payload: bytes, ttl: int = 64, fragment: int = 0, options: bytes = b"", ident: int = 7
+    src: str,
+    dst: str,
+    proto: int,
+    payload: bytes,
+    ttl: int = 64,
+    fragment: int = 0,
+    options: bytes = b"",
+    ident: int = 7,
 ) -> bytes:
     """An IPv4 or IPv6 packet; ``fragment`` is the field of RFC 791: flags and offset in eights."""
     a, b = packed(src), packed(dst)
@@ -50,7 +57,15 @@ def _pseudo(src: str, dst: str, proto: int, length: int) -> bytes:
 
 
 def tcp_ip(
-    src: str, dst: str, sport: int, dport: int, flags: int, payload: bytes = b"", seq: int = 1, ack: int = 0, ttl: int = 64
+    src: str,
+    dst: str,
+    sport: int,
+    dport: int,
+    flags: int,
+    payload: bytes = b"",
+    seq: int = 1,
+    ack: int = 0,
+    ttl: int = 64,
 ) -> bytes:
     """An IP packet with a TCP segment, sums right."""
     segment = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, 64_240, 0, 0)
@@ -65,7 +80,9 @@ def udp_ip(src: str, dst: str, sport: int, dport: int, payload: bytes = b"", ttl
     return ip(src, dst, 17, head[:6] + struct.pack(">H", value) + payload, ttl)
 
 
-def icmp_ip(src: str, dst: str, kind: int, code: int, rest: bytes = b"\0\0\0\1", body: bytes = b"", ttl: int = 64) -> bytes:
+def icmp_ip(
+    src: str, dst: str, kind: int, code: int, rest: bytes = b"\0\0\0\1", body: bytes = b"", ttl: int = 64
+) -> bytes:
     """An IP packet with an ICMP or ICMPv6 message, sums right; ``rest`` are bytes 4 to 7 of its header."""
     six = ":" in src
     message = struct.pack(">BBH", kind, code, 0) + rest + body
@@ -78,7 +95,9 @@ def framed(packet: bytes, **options: int) -> bytes:
     return ether(packet, IPV6 if packet[0] >> 4 == 6 else IPV4, **options)
 
 
-def tcp(src: str, dst: str, sport: int, dport: int, flags: int, payload: bytes = b"", seq: int = 1, ack: int = 0) -> bytes:
+def tcp(
+    src: str, dst: str, sport: int, dport: int, flags: int, payload: bytes = b"", seq: int = 1, ack: int = 0
+) -> bytes:
     return framed(tcp_ip(src, dst, sport, dport, flags, payload, seq, ack))
 
 

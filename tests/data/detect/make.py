@@ -15,7 +15,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.kernels.frames import (
-    ACK, FIN, PSH, RST, SYN, URG, Timed, arp, framed, icmp, ip, pcap, tcp, udp, udp_ip, unreachable,
+    ACK,
+    FIN,
+    PSH,
+    RST,
+    SYN,
+    URG,
+    Timed,
+    arp,
+    framed,
+    icmp,
+    ip,
+    pcap,
+    tcp,
+    udp,
+    udp_ip,
+    unreachable,
 )  # fmt: skip
 
 OURS, OTHER, SERVER = "192.168.1.9", "192.168.1.20", "192.168.1.80"
@@ -25,7 +40,13 @@ MINUTE, HOUR = 60.0, 3_600.0
 
 
 def connection(
-    at: float, src: str, dst: str, sport: int, dport: int, request: bytes = b"hello, world", answer: bytes = b"fine, thanks"
+    at: float,
+    src: str,
+    dst: str,
+    sport: int,
+    dport: int,
+    request: bytes = b"hello, world",
+    answer: bytes = b"fine, thanks",
 ) -> Iterator[Timed]:
     """A whole TCP connection in 60 ms."""
     yield at, tcp(src, dst, sport, dport, SYN, seq=100)
@@ -149,7 +170,10 @@ def flood(kind: str, packets: int = 3_000, seconds: float = 1.0) -> Case:
     def frames() -> Iterator[Timed]:
         rng = random.Random(kind)
         for number in range(packets):
-            source, at = f"100.{64 + rng.randrange(64)}.{rng.randrange(256)}.{rng.randrange(256)}", number * seconds / packets
+            source, at = (
+                f"100.{64 + rng.randrange(64)}.{rng.randrange(256)}.{rng.randrange(256)}",
+                number * seconds / packets,
+            )
             sport = rng.randrange(1_024, 65_536)
             if kind == "syn":
                 yield at, tcp(source, SERVER, sport, 80, SYN)
