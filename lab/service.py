@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from lab.namespaces import Namespaces
-from nsm.run.links import CONTROL, LIVE, Splitter, socket_path
-from nsm.run.transport import Message, encode
+from nsm.errors import NsmError
+from nsm.run.control import ask
+from nsm.run.links import LIVE, Splitter, socket_path
+from nsm.run.transport import Message
 
 READY_S = 60.0
-ASK_S = 10.0
 
 
 class LiveService:
     """``nsm run`` on the interface of one host of a lab; its page listens on that host's loopback."""
 
     def __init__(
-        self, lab: Namespaces, host: str, data: Path, *, port: int = 8052, arguments: tuple[str, ...] = ()
-    ) -> None:
+        self, lab: Namespaces, host: str, data: Path, *, port: int = 8052, arguments: tuple[str, ...] = (),
+        environ: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
         self.data, self.port = data, port
         self._log = data.with_suffix(".log").open("wb")
         self.process = lab.start(
             host, sys.executable, "-m", "nsm", "--data", str(data), "run", "-i", lab.interface(host),
             "--listen", f"127.0.0.1:{port}", *arguments, stderr=self._log, stdout=self._log,
+            env={**os.environ, **(environ or {})},
         )  # fmt: skip
         self.link = ""
 
@@ -61,19 +65,14 @@ class LiveService:
 
     def health(self) -> list[dict[str, Any]]:
         """The processes, as the supervisor sees them; empty while it does not answer."""
-        try:
-            with socket.socket(socket.AF_UNIX) as sock:
-                sock.settimeout(ASK_S)
-                sock.connect(socket_path(self.data / "run", CONTROL))
-                sock.sendall(encode("health", {}))
-                splitter = Splitter()
-                while data := sock.recv(1 << 20):
-                    for message in splitter.feed(data):
-                        processes: list[dict[str, Any]] = message.header["processes"]
-                        return processes
-        except OSError:
-            pass
+        with contextlib.suppress(NsmError):
+            processes: list[dict[str, Any]] = ask(self.data, "health")["processes"]
+            return processes
         return []
+
+    def state(self) -> dict[str, Any]:
+        """The capture, as the supervisor sees it."""
+        return ask(self.data, "state")
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Callable[[str, float], Iterator[dict[str, Any]]]]:

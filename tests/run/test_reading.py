@@ -40,6 +40,7 @@ from tests.kernels.frames import (
 )
 
 ROOT = Path(__file__).parents[2]
+LOG: dict[str, Any] = {"flow": {}, "alert": {}, "anomaly": {}}
 SMALL: dict[str, Any] = {"flow": {"records_max": 16_384, "targets_max": 16_384}}
 
 
@@ -117,7 +118,7 @@ def test_shards_in_one_process_give_the_same_bytes(name: str, write: Any) -> Non
         for shard in range(3)
         for records in run_worker(open_capture(path, 50), engine.worker_settings(shard=shard, shards=3))
     ]
-    assert events_of(analysed(parts, 3, engine.analyst()), engine) == lines(path, {"log": ["flow", "alert", "anomaly"]})
+    assert events_of(analysed(parts, 3, engine.analyst()), engine) == lines(path, {"log": LOG})
 
 
 def events_of(results: Any, engine: Engine) -> list[bytes]:
@@ -125,7 +126,7 @@ def events_of(results: Any, engine: Engine) -> list[bytes]:
         def results(self) -> Any:
             return iter(results)
 
-    options = Engine.of(read_settings({**SMALL, "log": ["flow", "alert", "anomaly"]}, engine_sections())).eve_options()
+    options = Engine.of(read_settings({**SMALL, "log": LOG}, engine_sections())).eve_options()
     return list(event_lines(Given("none", engine), EveWriter(options)))
 
 

@@ -59,6 +59,10 @@ class CaptureSettings(msgspec.Struct, frozen=True):
     """A block of the ring; at least 64, since offloaded frames reach 64 KB."""
     block_timeout_ms: int = 20
     """A block that is not full is handed over after this time."""
+    recent_mb: int = 8
+    """Memory of each worker for the packets of the last moments, of which alerts keep some; 0: none are kept."""
+    recent_bytes: int = 256
+    """Bytes kept of each of these packets."""
 
 
 SETTINGS: Final = SettingsSection(name="capture", struct=CaptureSettings)
@@ -124,6 +128,11 @@ def _set_up(
     request = struct.pack("IIIIIII", block, blocks, frame, block // frame * blocks, settings.block_timeout_ms, 0, 0)
     sock.setsockopt(SOL_PACKET, PACKET_RX_RING, request)
     sock.bind((interface, ETH_P_ALL))
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ENETDOWN:  # bind succeeds all the same
+        raise CaptureError(
+            f"interface {shown(interface)} is down", where=f"AF_PACKET socket, {shown(interface)}",
+            mend=f"sudo ip link set {shown(interface)} up",
+        )  # fmt: skip
     if settings.promiscuous:
         member = struct.pack("IHH8s", socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b"")
         sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)

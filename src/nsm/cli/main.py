@@ -6,8 +6,10 @@ import difflib
 import importlib
 import os
 import pkgutil
+import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import click
@@ -144,13 +146,14 @@ def _alone(ctx: click.Context) -> None:
 
 
 def overview(context: Context) -> str:
-    """What ``nsm`` alone prints: the state in two lines and three commands to go on with."""
+    """What ``nsm`` alone prints: the state in three lines and three commands to go on with."""
     data = context.data_dir()
     kept = data.exists()
     return "\n".join(
         [
             f"netsecmonitor {__version__}",
             f"data: {data}{'' if kept else '   (nothing yet)'}",
+            f"service: {'running' if _answers(data) else 'not running'}",
             "",
             "  sudo nsm run          watch this machine's network in the browser",
             "  nsm read FILE.pcap    find out what is in a capture",
@@ -161,6 +164,17 @@ def overview(context: Context) -> str:
             "nsm --help lists every command.",
         ]
     )
+
+
+def _answers(data: Path) -> bool:
+    """Whether a service that keeps its data there listens; by hand, since the client of it loads half the program."""
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(0.5)
+        try:
+            sock.connect(str(data / "run" / "control.sock"))
+        except OSError:
+            return False
+    return True
 
 
 def group() -> click.Group:

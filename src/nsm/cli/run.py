@@ -15,7 +15,7 @@ Examples:
   sudo nsm run -i eth0 -i wlan0         watch two interfaces
   nsm run --listen 0.0.0.0:8052         let other machines see the page
 \b
-Exit codes: 0 ended by Ctrl-C, 2 usage, 4 permission, 5 the service failed""",
+Exit codes: 0 ended by Ctrl-C, 2 usage, 3 no such interface or a store of a newer version, 5 the service failed""",
 )
 @click.option("-i", "--interface", "names", multiple=True, help="Interface to watch; may be given again.")
 @click.option("--filter", "bpf", default=None, help="Capture filter, as of tcpdump.")

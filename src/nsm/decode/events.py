@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from nsm.decode.rows import DecodedRows
-from nsm.kernels.decode import ARP_ROW, OTHER
+from nsm.kernels.decode import ARP_ROW, K1, OTHER
 from nsm.kernels.layers import FRAGMENT, LARGE
 from nsm.model.address import V4_PREFIX
 from nsm.model.batch import PacketBatch
@@ -71,18 +71,28 @@ def event_names(batch: PacketBatch, rows: DecodedRows, index: Array) -> list[tup
     return found
 
 
+def parts_of(rows: DecodedRows, index: Array) -> Array:
+    """int64: the part of each row's flow, as ``part_of`` of nsm.kernels.table says it in the flow kernel."""
+    mixed = rows.a_lo[index]
+    for column in (rows.b_lo, rows.key):
+        mixed = (mixed ^ column[index]) * K1
+        mixed ^= mixed >> np.uint64(32)
+    return (mixed >> np.uint64(61)).astype(np.int64)
+
+
 def anomaly_rows(
     batch: PacketBatch, rows: DecodedRows, shard: int, shards: int, limit: RateLimit
 ) -> tuple[Rows, Array] | None:
     """(ANOMALY rows, their records in the flow table) of this share of the batch's rows; None when nothing is odd."""
     index = np.flatnonzero(rows.bads[: rows.count])
-    if shards > 1:
-        index = index[rows.hashes[index] % shards == shard]
     if not len(index):
         return None
     seconds = batch.ts_ns[rows.pkt[index]] // 1_000_000_000
     second_of = dict(zip(index.tolist(), seconds.tolist(), strict=True))
     kept = [item for item in event_names(batch, rows, index) if limit.allows(item[1], second_of[item[0]])]
+    if shards > 1:  # only now: every worker has to see the limit reached at the same event
+        mine = dict(zip(index.tolist(), (parts_of(rows, index) % shards == shard).tolist(), strict=True))
+        kept = [item for item in kept if mine[item[0]]]
     if not kept:
         return None
     at = np.array([item[0] for item in kept], np.int64)

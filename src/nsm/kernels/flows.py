@@ -178,7 +178,8 @@ def _target_of(rec, base, targets, tslots, st):
     proto = (get(rec, base + t.KEY) >> U32) & t.LOW8
     if proto == 1 or proto == 58:
         port = np.uint64(0)
-    return target(targets, tslots, st, hi, lo, port, proto)
+    part = t.part_of(get(rec, base + t.A_LO), get(rec, base + t.B_LO), get(rec, base + t.KEY))
+    return target(targets, tslots, st, hi, lo, port, proto, part)
 
 
 @inline
@@ -220,7 +221,7 @@ def _flooded(proto, flags, key, side, a_hi, a_lo, b_hi, b_lo, limit, bytes_, tar
     port = np.uint64(0)
     if proto != 1 and proto != 58:
         port = key & t.LOW16 if to_b else (key >> U16) & t.LOW16
-    place = target(targets, tslots, st, hi, lo, port, np.uint64(proto))
+    place = target(targets, tslots, st, hi, lo, port, np.uint64(proto), t.part_of(a_lo, b_lo, key))
     if place < 0:
         return False
     finished = get(targets, place + (t.T_COMPLETED if proto == 6 else t.T_ANSWERED))
@@ -390,10 +391,14 @@ def track(
         put(flow, i, np.uint32(0xFFFFFFFF))
         tag = get(hashes, i)
         i += 1
-        if kind > dec.NOTICE or (shards > 1 and np.int64(tag) % shards != get(cfg, t.CFG_SHARD)):
+        if kind > dec.NOTICE:
             continue
         row = i - 1
         word = get(key, row)
+        if shards > 1:
+            part = np.int64(t.part_of(get(a_lo, row), get(b_lo, row), word))
+            if part % shards != get(cfg, t.CFG_SHARD):
+                continue
         record = find(slots, rec, tag, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row), word)
         if kind == dec.NOTICE:
             if record >= 0 and get(rec, record * REC + t.PKTS_C) == 0:
@@ -409,6 +414,7 @@ def track(
         if bad_sum and (history == 0 or bad_sum & IP_CHECKSUM):
             continue  # whoever asked for checksums does not want what is damaged
         fresh = record < 0
+        pressed = get(st, t.ST_LIVE) * t.PRESSED > link.size
         if not fresh:  # has the flow ended, so that this packet begins another?
             base = record * REC
             state = get(rec, base + t.STATE)
@@ -422,7 +428,7 @@ def track(
                 reason = np.int64(REUSE)
             if reason:
                 close(rec, cold, hist, record, reason, tick + 1, ts, out, st)
-                if _flooded(
+                if pressed and _flooded(
                     proto, flags, word, side, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row),
                     np.uint64(get(cfg, t.CFG_FLOOD)), np.uint64(get(wirelen, number)), targets, tslots, st,
                 ):  # fmt: skip
@@ -431,7 +437,7 @@ def track(
                 t.wheel_remove(link, back, bucket, record, np.int64(get(wheel_slot, record)))
                 fresh = True
         else:
-            if _flooded(
+            if pressed and _flooded(
                 proto, flags, word, side, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row),
                 np.uint64(get(cfg, t.CFG_FLOOD)), np.uint64(get(wirelen, number)), targets, tslots, st,
             ):  # fmt: skip
@@ -569,7 +575,7 @@ def _count(rec, base, to_client, fresh, flags, bytes_, proto, targets, tslots, s
     port = np.uint64(0)
     if proto != 1 and proto != 58:
         port = (key >> U16) & t.LOW16 if side else key & t.LOW16
-    place = target(targets, tslots, st, hi, lo, port, np.uint64(proto))
+    place = target(targets, tslots, st, hi, lo, port, np.uint64(proto), t.part_of(a_lo, b_lo, key))
     if place < 0:
         return
     s_hi, s_lo = (b_hi, b_lo) if side else (a_hi, a_lo)

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from nsm.kernels.decode import hash_words
+from nsm.kernels.decode import hash_words, mix
 from nsm.kernels.history import HIST
 from nsm.kernels.jit import get, inline, put
 
@@ -52,7 +52,11 @@ WHY_DONE, WHY_TICK, WHY_FULL = 0, 1, 2
 TICK_NS: Final = 250_000_000
 SECOND_NS: Final = 1_000_000_000
 BUCKETS: Final = 512
+# Flows are dealt into so many parts, whatever the seed and the number of workers; a worker takes whole parts. The bound on
+# a target's flows holds for each part, so that the same flows are counted there however many workers there are.
+PARTS: Final = 8
 EVICT_LOOKS: Final = 64
+PRESSED: Final = 4  # from a quarter of the records on, flows to a flooded target get none
 
 # A target: its key, its counters, one source, and its slot.
 TARGET = 14
@@ -224,10 +228,19 @@ def emit(rec, cold, hist, record, report, result, reason, tick, time_ns, out, st
 
 
 @inline
-def target(targets, tslots, st, hi, lo, port, proto):
-    """The base of the counters of (address, port, protocol) in this tick, made when missing; -1 when there is no room."""
+def part_of(a_lo, b_lo, key):
+    """The part, 0 to PARTS - 1, of the flow with these canonical words; nsm.decode.events has its twin over columns."""
+    return mix(mix(a_lo, b_lo), key) >> np.uint64(61)
+
+
+@inline
+def target(targets, tslots, st, hi, lo, port, proto, part):
+    """The base of the counters of (address, port, protocol) for one part of the flows in this tick, made when missing.
+
+    -1 when there is no room. Those who read the rows add the parts up (nsm.track.merge).
+    """
     mask = np.int64(tslots.size - 1)
-    key = np.uint64(port) | np.uint64(proto) << U16
+    key = np.uint64(port) | np.uint64(proto) << U16 | part << U24
     at = np.int64(hash_words(ID_SEED, hi, lo, key, np.uint64(0), np.uint64(0)) >> U32) & mask
     while True:
         slot = get(tslots, at)

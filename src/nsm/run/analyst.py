@@ -26,10 +26,12 @@ from nsm.model.table import Rows
 from nsm.output.eve import EveWriter, in_order
 from nsm.output.eve_file import EveFile, EveFileSettings
 from nsm.pipeline import Result
+from nsm.run.capsules import Capsules
 from nsm.run.child import begin
 from nsm.run.engine import Engine, engine_sections
+from nsm.run.exchange import ExchangeFile
 from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket_path
-from nsm.run.live_view import LiveView
+from nsm.run.live_view import LiveView, alert_row
 from nsm.run.transport import Message, encode, records_of
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
@@ -90,6 +92,7 @@ class AnalystProcess:
         self._analyst = engine.analyst()
         self._home = Networks(engine.home)
         self._view = LiveView(self._home)
+        self._exchange = ExchangeFile(Path(task["data"]))
         self._merger = Merger(0)
         self._links: dict[int, WorkerLink] = {}
         self._next_key = 0
@@ -106,6 +109,9 @@ class AnalystProcess:
         self._hosts: dict[tuple[int, int], int] = {}
         self._health: dict[str, Any] = {}
         self._load: dict[str, float] = {}
+        self._capsules = Capsules()
+        self._full_since: float | None = None
+        self._last: dict[str, Any] = {}
         eve = msgspec.convert(task["eve"], EveFileSettings)
         self._eve = EveFile(eve) if eve.path else None
         self._eve_writer = EveWriter(engine.eve_options(interfaces=tuple(task["interfaces"])))
@@ -124,6 +130,9 @@ class AnalystProcess:
             while True:
                 await asyncio.sleep(TURN_S)
                 self._turn_store()
+                capsules = self._capsules.ready(time.monotonic())
+                if capsules:
+                    self._store_extras({"capsules": capsules})
                 if time.time() >= second + 1:
                     second = max(second + 1, time.time() - 1)
                     self._second()
@@ -146,6 +155,8 @@ class AnalystProcess:
                 for message in splitter.feed(data):
                     if message.kind == "hello":
                         link = self._join(message.header, writer) if message.header["role"] == "worker" else None
+                    elif message.kind == "last":
+                        writer.write(encode("last", self._last))
                     elif link is not None:
                         self._from_worker(link, message)
                     else:
@@ -177,8 +188,10 @@ class AnalystProcess:
                 link.waiting.append((message.header["number"], records))
             self._merger.add(link.key, records)
             self._judge()
+        elif message.kind == "capsule":
+            self._capsules.answer(message.header, link.iface)
         elif message.kind == "status":
-            self._view.status(link.name, message.header)
+            self._view.status(link.name, {**message.header, "iface": link.iface})
             if "activity" in message.tables:
                 self._view.activity(message.tables["activity"])
 
@@ -194,15 +207,28 @@ class AnalystProcess:
         records = result.records
         for alert in result.alerts:
             self._view.alert(alert)
+            if alert.rev == 1:
+                self._exchange.threat(alert_row(alert))
+                self._ask_packets(alert)
             self._publish("alert", {"type": "alert", "alert": alert.as_dict()})
         if len(records.seconds):
             self._view.seconds(records.seconds)
         if len(records.flows):
             self._view.flows(records.flows)
+            self._exchange.flows(records.flows)
         if self._eve is not None:
             alerts = [self._eve_writer.alert(alert) for alert in result.alerts]
             flows = list(self._eve_writer.flows(records.flows))
             self._eve.write(in_order(flows, list(self._eve_writer.anomalies(records.anomalies)), alerts))
+
+    def _ask_packets(self, alert: Alert) -> None:
+        """Ask every worker for the packets behind an alert: flows of one pair may be spread over all of them."""
+        question = self._capsules.ask(alert, time.monotonic())
+        if question is not None:
+            data = encode("capsule", question)
+            for link in self._links.values():
+                if not link.writer.is_closing():
+                    link.writer.write(data)
 
     def _forward(self, result: Result) -> None:
         """Each worker's batches up to the watermark, as they are; alerts and near misses travel with the first."""
@@ -216,9 +242,7 @@ class AnalystProcess:
                 sent = True
                 self._store_batch((link.name, link.boot, number), self._stored(records), records, extra, link, number)
         if not sent and (alerts or near or self._gaps):
-            self._seq += 1
-            empty = empty_records(result.records.watermark)
-            self._store_batch(("analyst", self._boot, self._seq), [], empty, self._extras(alerts, near), None, 0)
+            self._store_extras(self._extras(alerts, near))
 
     def _extras(self, alerts: Any, near: Any) -> dict[str, Any]:
         gaps, self._gaps = self._gaps, []
@@ -286,7 +310,7 @@ class AnalystProcess:
         before = {number for number, _ in self._store.kept}
         for message in self._store.turn():
             if message.kind == "health":
-                self._health = message.header["store"]
+                self._store_health(message.header["store"])
         done = before - {number for number, _ in self._store.kept}
         by_link: dict[int, tuple[WorkerLink, list[int]]] = {}
         for number in done:
@@ -295,6 +319,23 @@ class AnalystProcess:
                 by_link.setdefault(id(link), (link, []))[1].append(own)
         for link, numbers in by_link.values():
             link.acknowledge(numbers)
+
+    def _store_health(self, health: dict[str, Any]) -> None:
+        """A full disk is told as a gap that goes on until there is room again; then it is stored too."""
+        self._health = health
+        now, full = time.time(), health["state"] == "full"
+        if not full and self._full_since is None:
+            return
+        since = self._full_since = self._full_since or now
+        what = (
+            f"Flows are not stored, the disk is full: {health['reason']}"
+            if full
+            else "Flows were not stored: disk full"
+        )
+        self._publish("gap", {"type": "gap", "what": what, "from": since, "to": now, "process": "store"})
+        if not full:
+            self._full_since = None
+            self._keep_gap(since, now, "store", what)
 
     # ------------------------------------------------------------ supervisor and live feed
 
@@ -305,20 +346,24 @@ class AnalystProcess:
             self._publish("capture", self._capture)
         elif message.kind == "gap":
             header = message.header
-            self._gaps.append({
-                "start_us": int(header["from"] * 1e6), "stop_us": int(header["to"] * 1e6), "process": header["process"],
-                "what": header["what"], "packets": 0,
-            })  # fmt: skip
             self._publish("gap", {"type": "gap", **header})
-            self._flush_gaps()
+            self._keep_gap(header["from"], header["to"], header["process"], header["what"])
         elif message.kind == "cleared":
             self._view.clear()
+            self._exchange.clear()
             self._publish("cleared", {"type": "cleared"})
 
-    def _flush_gaps(self) -> None:
+    def _keep_gap(self, start_s: float, stop_s: float, process: str, what: str) -> None:
+        self._gaps.append({
+            "start_us": int(start_s * 1e6), "stop_us": int(stop_s * 1e6), "process": process, "what": what, "packets": 0,
+        })  # fmt: skip
+        self._store_extras(self._extras((), ()))
+
+    def _store_extras(self, extras: dict[str, Any]) -> None:
+        """Store what belongs to no worker's batch."""
         self._seq += 1
         empty = empty_records(max(self._merger.watermark, 0))
-        self._store_batch(("analyst", self._boot, self._seq), [], empty, self._extras((), ()), None, 0)
+        self._store_batch(("analyst", self._boot, self._seq), [], empty, extras, None, 0)
 
     async def _subscribe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         subscriber = Subscriber(writer)
@@ -341,9 +386,13 @@ class AnalystProcess:
             self._publish("rows", rows)
         capturing = self._capture.get("state") in ("running", "demo")
         shed = sum(link.shed for link in self._links.values())
+        self._exchange.packets(self._view.packets_total)
+        self._exchange.write(time.monotonic())
         message = self._view.second(self._boot, capturing, shed)
         message["v"] |= self._load
         message["store"] = self._health
+        queues = {link.name: {"waiting": len(link.waiting), "shed": link.shed} for link in self._links.values()}
+        self._last = {**message, "queues": {**queues, "store": {"waiting": self._store.waiting, "shed": 0}}}
         self._publish("second", message)
 
 

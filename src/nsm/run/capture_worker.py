@@ -25,7 +25,8 @@ from nsm.errors import CaptureError
 from nsm.model.table import Rows
 from nsm.run.child import begin, on_end
 from nsm.run.links import ANALYST, Sender, socket_path
-from nsm.run.transport import encode
+from nsm.run.recent import Keeper, Recent, Request
+from nsm.run.transport import Message, encode
 from nsm.track.worker import Records, Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ class CaptureWorker:
         boot = os.urandom(8).hex()
         hello = {"name": task["name"], "boot": boot, "iface": task["iface"], "number": settings.iface}
         self._sender = Sender(socket_path(Path(task["runtime"]), ANALYST), encode("hello", {"role": "worker", **hello}))
+        capture = msgspec.convert(task["capture"], CaptureSettings)
+        self._keeper = Keeper(Recent(capture.recent_mb, capture.recent_bytes)) if capture.recent_mb > 0 else None
         self._number = 0
         self._seen = SourceCounters()
         self._shed = 0
@@ -65,6 +68,8 @@ class CaptureWorker:
         for batch in self._source.batches():
             if batch.count:
                 self._worker.feed(batch)
+                if self._keeper is not None:
+                    self._keeper.add(batch)
             now = time.monotonic()
             if now - flushed >= FLUSH_S:
                 flushed = now
@@ -79,7 +84,7 @@ class CaptureWorker:
         self._drain()
 
     def _flush(self, now: float) -> None:
-        self._sender.turn()
+        self._capsules(self._sender.turn(), now)
         if self._worker.tick > self._marked:
             self._send(self._worker.take())
             self._marked = self._worker.tick
@@ -89,6 +94,16 @@ class CaptureWorker:
         if now - self._collected >= COLLECT_S:
             self._collected = now
             gc.collect(1)
+
+    def _capsules(self, messages: list[Message], now: float) -> None:
+        """Take the analyst's questions for packets, and answer those that are due."""
+        if self._keeper is None:
+            return
+        for message in messages:
+            if message.kind == "capsule":
+                self._keeper.ask(msgspec.convert(message.header, Request), now)
+        for answer in self._keeper.ready(now):
+            self._sender.send(0, encode("capsule", answer))
 
     def _send(self, records: Records) -> None:
         seconds = records.seconds
@@ -102,6 +117,9 @@ class CaptureWorker:
         if self._sender.full and len(records.flows):
             self._shed += len(records.flows)
             tables = [rows for rows in tables if rows is not records.flows]
+        if self._sender.overfull:
+            self._shed += sum(map(len, tables))
+            tables = []
         number = 0
         if tables:
             self._number += 1

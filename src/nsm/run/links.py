@@ -19,6 +19,7 @@ ANALYST, LIVE, STORE, CONTROL = "analyst.sock", "live.sock", "store.sock", "cont
 RETRY_S: Final = 0.2
 RECEIVE_BYTES: Final = 1 << 20
 KEPT_BYTES: Final = 64 * 1024 * 1024
+LOSSY_WAITING_MAX: Final = 256  # messages that wait to be sent; beyond, those that may be lost are
 
 
 def socket_path(runtime: Path, name: str) -> str:
@@ -51,8 +52,8 @@ class Sender:
     ``send`` takes a message with a number, which is kept until ``acknowledged``; number 0 is for what may be lost.
     """
 
-    def __init__(self, path: str, hello: bytes) -> None:
-        self._path, self._hello = path, hello
+    def __init__(self, path: str, hello: bytes, kept_bytes_max: int = KEPT_BYTES) -> None:
+        self._path, self._hello, self._kept_bytes_max = path, hello, kept_bytes_max
         self._sock: socket.socket | None = None
         self._tried = 0.0
         self._kept: deque[tuple[int, bytes]] = deque()
@@ -61,6 +62,7 @@ class Sender:
         self._out = bytearray()
         self._splitter = Splitter()
         self.connects = 0
+        self.lost = 0
 
     @property
     def connected(self) -> bool:
@@ -70,7 +72,12 @@ class Sender:
     @property
     def full(self) -> bool:
         """Is so much unacknowledged that bulk rows should be left out?"""
-        return self._kept_bytes > KEPT_BYTES
+        return self._kept_bytes > self._kept_bytes_max
+
+    @property
+    def overfull(self) -> bool:
+        """Is so much unacknowledged, bulk rows left out for long, that everything should be?"""
+        return self._kept_bytes > self._kept_bytes_max * 5 // 4
 
     @property
     def waiting(self) -> int:
@@ -87,10 +94,13 @@ class Sender:
         return self._sock.fileno() if self._sock is not None else -1
 
     def send(self, number: int, data: bytes) -> None:
-        """Queue a message."""
+        """Queue a message; one without a number is dropped, and counted, while too much waits already."""
         if number:
             self._kept.append((number, data))
             self._kept_bytes += len(data)
+        elif len(self._todo) >= LOSSY_WAITING_MAX:
+            self.lost += 1
+            return
         if self._sock is not None:
             self._todo.append(data)
 

@@ -34,6 +34,18 @@ def service_label(app: str, proto: int, port: int) -> str:
     return SERVICE_NAMES.get(port) or proto_name(proto).lower()
 
 
+def alert_row(alert: Alert) -> dict[str, Any]:
+    """An alert as a row of the event log, in the form of nsm.serve.backend."""
+    finding = alert.finding
+    return {
+        "ts": finding.ts / 1e6, "event_type": finding.kind, "severity": alert.severity.word,
+        "src_ip": finding.src_ip, "src_port": finding.src_port, "dest_ip": finding.dest_ip,
+        "dest_port": finding.dest_port, "proto": proto_name(finding.proto) if finding.proto else "",
+        "details": finding.explain.what, "flow_id": finding.flow_ids[-1] if finding.flow_ids else None,
+        "alert_id": alert.id,
+    }  # fmt: skip
+
+
 class LiveView:
     """Collects between two ticks of the page; ``second`` makes the message and starts anew."""
 
@@ -41,7 +53,7 @@ class LiveView:
         self._home = home
         self._alerts: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._hosts: OrderedDict[str, float] = OrderedDict()
-        self._status: dict[str, dict[str, int]] = {}
+        self._status: dict[str, dict[str, Any]] = {}
         self._began = time.monotonic()
         self._watched = 0
         self._drop_window: Counter[str] = Counter()
@@ -92,7 +104,7 @@ class LiveView:
                     if len(self._hosts) > HOSTS_KEPT:
                         self._hosts.popitem(last=False)
 
-    def status(self, worker: str, header: dict[str, int]) -> None:
+    def status(self, worker: str, header: dict[str, Any]) -> None:
         """Note a worker's counters."""
         self._status[worker] = header
 
@@ -140,13 +152,7 @@ class LiveView:
         self._sums["alerts"] += alert.rev == 1
         if alert.rev == 1:
             self._seen += 1
-            self._rows.append({
-                "ts": finding.ts / 1e6, "event_type": finding.kind, "severity": alert.severity.word,
-                "src_ip": finding.src_ip, "src_port": finding.src_port, "dest_ip": finding.dest_ip,
-                "dest_port": finding.dest_port, "proto": proto_name(finding.proto) if finding.proto else "",
-                "details": finding.explain.what, "flow_id": finding.flow_ids[-1] if finding.flow_ids else None,
-                "alert_id": alert.id,
-            })  # fmt: skip
+            self._rows.append(alert_row(alert))
 
     def clear(self) -> None:
         """The logs were cleared."""
@@ -179,7 +185,7 @@ class LiveView:
         talkers = sorted(self._talkers.items(), key=lambda item: (-(item[1][0] + item[1][1]), item[0]))[:TALKERS]
         message = {
             "type": "second", "ts": int(now), "boot": boot, "v": values,
-            "drops": {name: header.get("drops", 0) for name, header in self._status.items()},
+            "drops": self._drops(),
             "talkers": [
                 {"ip": ip, "name": "", "local": bool(t[3]), "bytes_in": t[0], "bytes_out": t[1], "flows": t[2]}
                 for ip, t in talkers
@@ -194,6 +200,13 @@ class LiveView:
         self._reset()
         self._rows, self._seen = rows, seen
         return message
+
+    def _drops(self) -> dict[str, int]:
+        """Packets that the kernel dropped, by interface, since its workers started."""
+        drops = Counter[str]()
+        for header in self._status.values():
+            drops[header["iface"]] += header["drops"]
+        return dict(drops)
 
     def _score(self, now: float, capturing: bool) -> dict[str, Any]:
         window = self._drop_window

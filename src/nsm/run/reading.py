@@ -13,6 +13,7 @@ from nsm.capture.bpf import filtered
 from nsm.capture.reading import open_capture
 from nsm.capture.source import shown
 from nsm.errors import CaptureError, RuleError
+from nsm.kernels.table import PARTS
 from nsm.model.flow import FLOW, Report
 from nsm.model.table import Rows
 from nsm.output.eve import EveWriter, in_order
@@ -39,7 +40,7 @@ class Reading:
 
     def results(self) -> Iterator[Result]:
         """Results in order of packet time; CaptureError at the end when the capture broke off."""
-        workers = self.engine.read.workers
+        workers = min(self.engine.read.workers, PARTS)  # flows come in so many parts: more workers would have nothing
         if workers > 1 and str(self._source) != "-" and Path(self._source).is_file():
             from nsm.run.shards import run_shards  # late: most captures are read by one process
 
@@ -61,6 +62,8 @@ class Reading:
             for name in ("pkts", "bytes", "malformed", "fragments"):
                 self.counters[name] = self.counters.get(name, 0) + int(seconds[name].sum())
             self.last_us = max(self.last_us, int(seconds["ts"][-1]) + 1_000_000)
+        counted = int(result.records.targets["evicted"].sum())
+        self.counters["flows_counted"] = self.counters.get("flows_counted", 0) + counted
         ended = result.records.flows["report"] == Report.ENDED
         self.counters["flows"] = self.counters.get("flows", 0) + int(ended.sum())
         self.counters["alerts"] = self.counters.get("alerts", 0) + len(result.alerts)
@@ -99,7 +102,9 @@ def statistics(reading: Reading, writer: EveWriter) -> bytes:
         "detect": {"alert": counters["alerts"]},
     }  # fmt: skip
     saturated = {name: count for name, count in reading.analyst.saturated.items() if count}
-    return writer.stats(reading.last_us, stats, {"fragments": counters["fragments"], "saturated": saturated})
+    return writer.stats(reading.last_us, stats, {
+        "fragments": counters["fragments"], "flows_counted": counters["flows_counted"], "saturated": saturated,
+    })  # fmt: skip
 
 
 def read(

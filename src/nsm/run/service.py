@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from nsm.capture.afpacket import CaptureSettings, link_of
+from nsm.capture.bpf import compile_filter
 from nsm.run.logs import log_file
 from nsm.run.privileges import can_capture, keep_net_raw
 from nsm.serve.settings import bind
@@ -22,7 +24,6 @@ from nsm.store.accounts import Accounts
 if TYPE_CHECKING:
     from nsm.settings.load import Settings
 
-ANY_ADDRESS: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, never bound
 LINK_HINT: Final = "open it once to set your password"
 
 
@@ -42,6 +43,7 @@ class Caller(Protocol):
 def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.0, fall_back: bool = False) -> None:
     """Run the service until it is ended. NsmError for what makes that impossible."""
     settings = ctx.settings(flags=flags)
+    _check_capture(settings.section("capture"))
     listening = bind(settings.section("serve"))
     if not demo_speed:
         become_owner()
@@ -57,6 +59,14 @@ def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.
         log_file(data)
         _warm(ctx)
         _serve(ctx, settings, data, demo_speed, listening)
+
+
+def _check_capture(settings: CaptureSettings) -> None:
+    """Raise CaptureError for what cannot become right by itself: a name that no interface has, a filter with a typo."""
+    for name in settings.interfaces:
+        link = link_of(name)
+        if settings.filter:
+            compile_filter(settings.filter, link)
 
 
 def become_owner() -> None:
@@ -79,11 +89,11 @@ def _warm(ctx: Caller) -> None:
 
 
 def _serve(ctx: Caller, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:
-    from nsm.run.supervisor import Supervisor
+    from nsm.run.supervisor import Supervisor, page_url
 
     accounts = Accounts(data)
     host, port = listening.getsockname()[:2]
-    place = f"http://{'127.0.0.1' if host in ANY_ADDRESS else host}:{port}"
+    place = page_url(host, port)
     first_visit = not accounts.users() or bool(demo_speed)
     link = f"{place}/login#link={accounts.make_login_link()}" if first_visit else place
     accounts.close()

@@ -13,11 +13,10 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 import psutil
@@ -26,42 +25,19 @@ from nsm.capture.afpacket import CaptureSettings, open_socket
 from nsm.capture.interfaces import default_interface, interfaces, networks_of
 from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
 from nsm.pipeline import HOME_NET
+from nsm.run.control import fault_of
 from nsm.run.links import ANALYST, CONTROL, STORE, Splitter, listen, socket_path
-from nsm.run.privileges import can_capture, without_privileges
+from nsm.run.privileges import can_capture
+from nsm.run.processes import Processes
 from nsm.run.transport import Message, encode
 from nsm.settings.load import Settings
 from nsm.settings.read_settings import ReadSettings
 
 log = logging.getLogger(__name__)
 
-RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 3.0)  # waits before a restart, by how often it died lately: back within 5 s
-LATELY_S: Final = 60.0
-STOP_S: Final = 5.0
 INTERFACE_S: Final = 1.0
 ASK_S: Final = 30.0
-
-
-class Process:
-    """One process of the service and how it is started."""
-
-    def __init__(self, name: str, module: str, task: Callable[[], tuple[dict[str, Any], tuple[int, ...]]]) -> None:
-        self.name, self.module, self.task = name, module, task
-        self.process: asyncio.subprocess.Process | None = None
-        self.deaths: list[float] = []
-        self.restarts = 0
-        self.wanted = True
-        self.watcher: asyncio.Task[None] | None = None
-        self.fault: dict[str, str] | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Was it told to end meanwhile?"""
-        return not self.wanted
-
-    @property
-    def pid(self) -> int | None:
-        """Of the running process."""
-        return self.process.pid if self.process is not None and self.process.returncode is None else None
+LOOK_S: Final = 1.0  # for what the analyst answers at once
 
 
 class Supervisor:
@@ -75,17 +51,18 @@ class Supervisor:
         self._capture: CaptureSettings = settings.section("capture")
         self._runtime = data / "run"
         self._listening = listening
-        self._processes: dict[str, Process] = {}
+        self._processes = Processes(listening.fileno(), self._capture_changed, self._gap)
         self._numbers: dict[str, int] = {}
         self._selected: tuple[str, ...] = ()
         self._filter = self._capture.filter
         self._state = "stopped"
-        self._error: dict[str, Any] | None = None
+        self._error: NsmError | None = None
         self._since: float | None = None
         self._rates: dict[str, dict[str, Any]] = {}
         self._counters: dict[str, tuple[float, int, int]] = {}
         self._analyst: asyncio.StreamWriter | None = None
         self._stopping = asyncio.Event()
+        self._telling: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
         self._on_ready = on_ready
 
     # ------------------------------------------------------------ life
@@ -97,9 +74,9 @@ class Supervisor:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
         control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
-        self._add("store", "nsm.run.store_writer", self._store_task)
-        self._add("analyst", "nsm.run.analyst", self._analyst_task)
-        self._add("web", "nsm.run.web", self._web_task)
+        self._processes.add("store", "nsm.run.store_writer", self._store_task)
+        self._processes.add("analyst", "nsm.run.analyst", self._analyst_task)
+        self._processes.add("web", "nsm.run.web", self._web_task)
         teller = asyncio.create_task(self._tell_analyst())
         try:
             if self._demo:
@@ -115,80 +92,12 @@ class Supervisor:
             await self._end_all()
             control.close()
 
-    def _add(self, name: str, module: str, task: Callable[[], tuple[dict[str, Any], tuple[int, ...]]]) -> Process:
-        process = Process(name, module, task)
-        self._processes[name] = process
-        process.watcher = asyncio.create_task(self._keep(process))
-        return process
-
-    async def _keep(self, process: Process) -> None:
-        """Start a process again whenever it ends without being told to."""
-        while process.wanted:
-            try:
-                task, handed = process.task()
-            except NsmError as error:
-                self._failed(error)
-                await asyncio.sleep(RESTART_S[-1])
-                continue
-            await self._spawn(process, task, handed)
-            died = time.time()
-            if process.ended:
-                return
-            lately = [at for at in process.deaths if died - at < LATELY_S]
-            process.deaths = [*lately, died]
-            process.restarts += 1
-            pause = RESTART_S[min(len(lately), len(RESTART_S) - 1)]
-            code = process.process.returncode if process.process is not None else None
-            log.error("process ended name=%s code=%s restart_in=%.1f", process.name, code, pause)
-            await asyncio.sleep(pause)
-            asyncio.get_running_loop().call_later(0.5, self._gap, process.name, died)
-
-    async def _spawn(self, process: Process, task: dict[str, Any], handed: tuple[int, ...]) -> None:
-        """Run a process to its end."""
-        process.fault = None
-        process.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", process.module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            pass_fds=handed, preexec_fn=without_privileges(),
-        )  # fmt: skip
-        for number in handed:
-            if number != self._listening.fileno():
-                os.close(number)
-        stdin = cast("asyncio.StreamWriter", process.process.stdin)
-        with contextlib.suppress(ConnectionError):
-            stdin.write(msgspec.msgpack.encode(task))
-            await stdin.drain()
-            stdin.close()
-        stdout = cast("asyncio.StreamReader", process.process.stdout)
-        said = await stdout.read()
-        await process.process.wait()
-        for message in Splitter().feed(said):
-            if message.kind == "fault":
-                process.fault = message.header
-                self._failed(
-                    CaptureError(message.header["text"], where=message.header["where"], mend=message.header["mend"])
-                )
-
-    async def _end(self, process: Process) -> None:
-        process.wanted = False
-        if process.process is not None and process.process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.process.terminate()
-            try:
-                await asyncio.wait_for(process.process.wait(), STOP_S)
-            except TimeoutError:
-                process.process.kill()
-        if process.watcher is not None:
-            process.watcher.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await process.watcher
-
     async def _end_all(self) -> None:
         """Workers first, so that what they hold arrives; then the others."""
-        workers = [process for name, process in self._processes.items() if name.startswith("capture")]
-        await asyncio.gather(*(self._end(process) for process in workers))
+        await self._processes.end("capture")
         await asyncio.sleep(0.3)
         for name in ("analyst", "web", "store"):
-            await self._end(self._processes[name])
+            await self._processes.end(name)
 
     def _gap(self, name: str, died: float) -> None:
         """A process is back: say what was not watched meanwhile."""
@@ -239,15 +148,15 @@ class Supervisor:
             return task, ()
         sock = open_socket(iface, capture, group)
         os.set_inheritable(sock.fileno(), True)
-        self._state, self._error = "running", None
-        self._since = self._since or time.time()
         return {**task, "fd": sock.fileno()}, (sock.detach(),)
 
     # ------------------------------------------------------------ capture
 
     async def _start_demo(self) -> None:
         self._selected, self._state, self._since = ("demo",), "demo", time.time()
-        self._add("capture-demo", "nsm.run.capture_worker", lambda: self._worker_task("capture-demo", "demo", None))
+        self._processes.add(
+            "capture-demo", "nsm.run.capture_worker", lambda: self._worker_task("capture-demo", "demo", None)
+        )
 
     async def start(self, iface: str | None, bpf: str | None = None) -> dict[str, Any]:
         """Capture on an interface (None: the configured ones, else that of the default route)."""
@@ -269,13 +178,15 @@ class Supervisor:
                 open_socket(name, msgspec.structs.replace(self._capture, filter=self._filter)).close()
         except CaptureError as error:
             raise self._failed(error) from None
-        await self._stop_workers()
+        await self._processes.end("capture")
         self._selected, self._state, self._error, self._since = chosen, "running", None, time.time()
         for place, name in enumerate(chosen):
             for worker in range(max(1, self._capture.workers)):
                 group = (os.getpid() + place) & 0xFFFF if self._capture.workers > 1 else None
                 label = f"capture-{name}-{worker}"
-                self._add(label, "nsm.run.capture_worker", functools.partial(self._worker_task, label, name, group))
+                self._processes.add(
+                    label, "nsm.run.capture_worker", functools.partial(self._worker_task, label, name, group)
+                )
         await self._say_capture()
         return self._shape()
 
@@ -283,44 +194,40 @@ class Supervisor:
         """End the capture; what it saw stays."""
         if self._demo:
             raise CaptureError("the demo cannot be stopped from the page", mend="Ctrl-C ends nsm demo")
-        await self._stop_workers()
+        await self._processes.end("capture")
         self._state, self._since, self._error = "stopped", None, None
         await self._say_capture()
         return self._shape()
 
-    async def _stop_workers(self) -> None:
-        names = [name for name in self._processes if name.startswith("capture")]
-        await asyncio.gather(*(self._end(self._processes[name]) for name in names))
-        for name in names:
-            del self._processes[name]
-
     def _failed(self, error: NsmError) -> NsmError:
-        self._state = "failed"
-        fixes = [part.strip() for part in error.mend.split("   or   ") if part.strip()]
-        kind = "permission" if isinstance(error, CapturePermissionError) else "capture"
-        self._error = {
-            "type": f"capture/{kind}", "title": str(error), "detail": str(error), "where": error.where,
-            "fix": [{"text": "", "cmd": fix} for fix in fixes],
-        }  # fmt: skip
-        self._since = None
-        with contextlib.suppress(RuntimeError):
-            asyncio.get_running_loop().create_task(self._say_capture())
+        self._state, self._error, self._since = "failed", error, None
+        self._capture_changed()
         return error
 
+    def _capture_changed(self) -> None:
+        """Tell the page soon; a service that is only starting has nobody to tell."""
+        with contextlib.suppress(RuntimeError):
+            task = asyncio.get_running_loop().create_task(self._say_capture())
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
     def _shape(self) -> dict[str, Any]:
-        """The capture message of nsm.serve.backend."""
+        """The capture message of nsm.serve.backend. A worker that cannot capture makes it a failed one."""
+        faults = [process.fault for process in self._processes.named("capture") if process.fault is not None]
+        error = faults[0] if faults else self._error
+        state = "failed" if faults else self._state
         listed = []
         for item in interfaces():
             rate = self._rates.get(item.name, {})
             listed.append({
                 "name": item.name, "state": item.state, "up": item.up, "addresses": list(item.addresses),
                 "pps": rate.get("pps", 0), "bps": rate.get("bps", 0), "drops": item.drops,
-                "selected": item.name in self._selected and self._state == "running",
+                "selected": item.name in self._selected and state == "running",
             })  # fmt: skip
         listed.sort(key=lambda entry: (-entry["pps"], entry["name"] == "lo", entry["name"]))
         return {
-            "type": "capture", "state": self._state, "interfaces": listed, "error": self._error, "since": self._since,
-            "demo": bool(self._demo),
+            "type": "capture", "state": state, "interfaces": listed, "error": _shown(error), "demo": bool(self._demo),
+            "since": None if state == "failed" else self._since,
         }  # fmt: skip
 
     # ------------------------------------------------------------ talking
@@ -348,7 +255,7 @@ class Supervisor:
 
     def _load(self) -> dict[str, float]:
         """CPU of the machine in percent, and memory of this service in bytes."""
-        sizes = [entry["rss_bytes"] for entry in self._health()["processes"]]
+        sizes = [entry["rss_bytes"] for entry in self._processes.health()]
         return {"cpu_pct": psutil.cpu_percent(interval=None), "rss_bytes": sum(sizes)}
 
     async def _news(self, kind: str, header: dict[str, Any]) -> None:
@@ -377,22 +284,20 @@ class Supervisor:
 
     async def _answer(self, message: Message) -> dict[str, Any]:
         header = message.header
+        questions: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
+            "start": lambda: self.start(header.get("iface"), header.get("bpf")), "stop": self.stop, "state": self._now,
+            "clear": lambda: self._clear(bool(header.get("keep_noted", True))), "health": self._health,
+            "status": self._status,
+        }  # fmt: skip
         try:
-            if message.kind == "start":
-                return await self.start(header.get("iface"), header.get("bpf"))
-            if message.kind == "stop":
-                return await self.stop()
-            if message.kind == "clear":
-                return await self._clear(bool(header.get("keep_noted", True)))
-            if message.kind == "health":
-                return self._health()
-            if message.kind == "state":
-                return self._shape()
-            raise ServiceError(f"the service does not know {message.kind!r}")
+            if message.kind not in questions:
+                raise ServiceError(f"the service does not know {message.kind!r}")
+            return await questions[message.kind]()
         except NsmError as error:
-            kind = "permission" if isinstance(error, CapturePermissionError) else (
-                "capture" if isinstance(error, CaptureError) else "service")  # fmt: skip
-            return {"fault": {"kind": kind, "text": str(error), "where": error.where, "mend": error.mend}}
+            return fault_of(error)
+
+    async def _now(self) -> dict[str, Any]:
+        return self._shape()
 
     async def _clear(self, keep_noted: bool) -> dict[str, Any]:
         try:
@@ -412,16 +317,51 @@ class Supervisor:
             raise ServiceError("the store does not answer", where="store process", mend="nsm status") from error
         raise ServiceError("the store went away while it was clearing", mend="nsm status")
 
-    def _health(self) -> dict[str, Any]:
-        found = []
-        for process in (None, *self._processes.values()):
-            pid = os.getpid() if process is None else process.pid
-            size = 0
-            if pid is not None:
-                with contextlib.suppress(psutil.Error):
-                    size = psutil.Process(pid).memory_info().rss
-            found.append({
-                "name": "supervisor" if process is None else process.name, "pid": pid, "alive": pid is not None,
-                "restarts": 0 if process is None else process.restarts, "rss_bytes": size, "cpu_pct": None,
-            })  # fmt: skip
-        return {"processes": found, "queues": {}, "store": {}}
+    async def _health(self) -> dict[str, Any]:
+        second = await self._second()
+        return {
+            "processes": self._processes.health(),
+            "queues": second.get("queues", {}),
+            "store": second.get("store", {}),
+        }
+
+    async def _status(self) -> dict[str, Any]:
+        """Everything that ``nsm status`` shows; ``second`` is empty while the analyst does not answer."""
+        host, port = self._listening.getsockname()[:2]
+        return {
+            "processes": self._processes.health(), "capture": self._shape(), "second": await self._second(),
+            "page": page_url(host, port),
+        }  # fmt: skip
+
+    async def _second(self) -> dict[str, Any]:
+        """The analyst's last second; empty while it does not answer."""
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                reader, writer = await asyncio.open_unix_connection(socket_path(self._runtime, ANALYST))
+                try:
+                    writer.write(encode("last", {}))
+                    splitter = Splitter()
+                    while data := await reader.read(1 << 16):
+                        for message in splitter.feed(data):
+                            return message.header
+                finally:
+                    writer.close()
+        return {}
+
+
+def page_url(host: str, port: int) -> str:
+    """Where a browser on this machine finds the page that listens there."""
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, never bound
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
+
+
+def _shown(error: NsmError | None) -> dict[str, Any] | None:
+    """An error as the page shows it: what, where, and the commands that mend it."""
+    if error is None:
+        return None
+    fixes = [part.strip() for part in error.mend.split("   or   ") if part.strip()]
+    kind = "permission" if isinstance(error, CapturePermissionError) else "capture"
+    return {
+        "type": f"capture/{kind}", "title": str(error), "detail": str(error), "where": error.where,
+        "fix": [{"text": "", "cmd": fix} for fix in fixes],
+    }  # fmt: skip

@@ -7,13 +7,14 @@ import logging
 import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import uvicorn
 
-from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
+from nsm.errors import ServiceError
 from nsm.run.child import begin
+from nsm.run.control import TIMEOUT_S, answer_of
 from nsm.run.links import CONTROL, LIVE, RETRY_S, Splitter, socket_path
 from nsm.run.transport import encode
 from nsm.serve.app import create_app
@@ -23,9 +24,6 @@ from nsm.store.accounts import Accounts
 from nsm.store.reader import Reader
 
 log = logging.getLogger(__name__)
-
-CONTROL_TIMEOUT_S: Final = 10.0
-ERRORS: Final = {"permission": CapturePermissionError, "capture": CaptureError, "service": ServiceError}
 
 
 class SocketFeed:
@@ -61,27 +59,19 @@ class SocketControl:
 
     async def _ask(self, kind: str, **header: Any) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(CONTROL_TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT_S):
                 reader, writer = await asyncio.open_unix_connection(self._path)
                 try:
                     writer.write(encode(kind, header))
                     splitter = Splitter()
                     while data := await reader.read(1 << 20):
                         for message in splitter.feed(data):
-                            return self._answer(message.header)
+                            return answer_of(message.header)
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
             raise ServiceError("the service does not answer", where="control socket", mend="nsm status") from error
         raise ServiceError("the service did not answer", where="control socket", mend="nsm status")
-
-    @staticmethod
-    def _answer(header: dict[str, Any]) -> dict[str, Any]:
-        fault = header.get("fault")
-        if fault:
-            leaf: type[NsmError] = ERRORS.get(fault["kind"], ServiceError)
-            raise leaf(fault["text"], where=fault["where"], mend=fault["mend"])
-        return header
 
     async def interfaces(self) -> list[dict[str, Any]]:
         """Interfaces of the machine, busiest first."""

@@ -229,7 +229,7 @@ def _configuration(settings: FlowSettings, options: TrackOptions) -> Array:
             options.shards,
             int(options.midstream),
             options.turn,
-            max(1, settings.flood_flows // 4),
+            max(1, settings.flood_flows // (4 * t.PARTS)),
             int(options.history),
         ],
         np.int64,

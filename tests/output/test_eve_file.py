@@ -1,0 +1,67 @@
+"""EVE lines to a file that other tools tail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nsm.errors import SinkError
+from nsm.output.eve_file import EveFile, EveFileSettings
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_lines_are_there_as_soon_as_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "eve.json"
+    sink = EveFile(EveFileSettings(path=str(path)))
+    sink.write([b'{"a":1}', b'{"b":2}'])
+    assert path.read_bytes() == b'{"a":1}\n{"b":2}\n'
+    sink.write([])
+    sink.close()
+    assert path.read_bytes() == b'{"a":1}\n{"b":2}\n'
+
+
+def test_what_is_there_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "eve.json"
+    for text in (b"1", b"2"):
+        sink = EveFile(EveFileSettings(path=str(path)))
+        sink.write([text])
+        sink.close()
+    assert lines_of(path) == [b"1\n", b"2\n"]
+
+
+def test_files_are_rotated_by_size_and_no_batch_is_torn(tmp_path: Path) -> None:
+    path = tmp_path / "eve.json"
+    sink = EveFile(EveFileSettings(path=str(path), file_bytes_max=10, files_max=2))
+    for number in range(4):
+        sink.write([b"%d-first" % number, b"%d-second" % number])
+    sink.write([b"short"])
+    sink.close()
+    assert lines_of(path) == [b"short\n"]
+    assert lines_of(tmp_path / "eve.json.1") == [b"3-first\n", b"3-second\n"]
+    assert lines_of(tmp_path / "eve.json.2") == [b"2-first\n", b"2-second\n"]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_file_of_exactly_the_size_is_not_rotated(tmp_path: Path) -> None:
+    path = tmp_path / "eve.json"
+    sink = EveFile(EveFileSettings(path=str(path), file_bytes_max=10))
+    sink.write([b"123456789"])
+    sink.close()
+    assert [item.name for item in tmp_path.iterdir()] == ["eve.json"]
+
+
+def test_a_file_that_cannot_be_opened_is_one_line_for_a_person(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match=r"cannot write .*eve\.json: no such file or directory"):
+        EveFile(EveFileSettings(path=str(tmp_path / "nowhere" / "eve.json")))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line_for_a_person() -> None:
+    sink = EveFile(EveFileSettings(path="/dev/full"))
+    with pytest.raises(SinkError, match="cannot write /dev/full: no space left on device"):
+        sink.write([b"{}"])
+    sink._file.close()
