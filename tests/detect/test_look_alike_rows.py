@@ -120,3 +120,11 @@ def test_a_scanned_host_is_never_the_actor() -> None:
         frames.append((port * 0.02 + 0.001, frame(TARGET_HOST, OUTSIDE, 6, tcp(port, 50_000, 0x14))))
     rows = records_of(frames).flows
     assert {actor for spec in SCANS for finding in watch(spec, rows).findings for actor in finding.actors} == {OUTSIDE}
+
+
+def test_a_failing_uplink_is_no_sweep() -> None:
+    """200 answered contacts, then 40 that nobody answers: the line is down, and nobody scans."""
+    good = [flow(0.5 * n, address(1), f"203.0.{n}.7", 443, Outcome.ANSWERED) for n in range(200)]
+    bad = [flow(100 + 0.1 * n, address(1), f"198.18.{n}.7", 443, Outcome.UNANSWERED) for n in range(40)]
+    assert not watch(host_sweep.SPEC, flows(good, bad)).findings
+    assert watch(host_sweep.SPEC, flows(bad)).findings

@@ -15,7 +15,11 @@ KINDS = ("flow", "outer", "notice", "arp", "other")
 
 
 def batch_of(
-    frames: Sequence[bytes], link: int = 1, wires: Sequence[int] = (), tags: Sequence[int] = (), times: Sequence[int] = ()
+    frames: Sequence[bytes],
+    link: int = 1,
+    wires: Sequence[int] = (),
+    tags: Sequence[int] = (),
+    times: Sequence[int] = (),
 ) -> PacketBatch:
     """A batch whose last frame ends where the buffer ends, all others before a guard."""
     data = GUARD.join(frames)

@@ -272,7 +272,12 @@ def transport(frame: bytes, packet: Packet, version: int, row: Row) -> str | Non
         if head < 20 or head > packet.stop - at:
             return "decoder.tcp.hlen_too_small"
         row.pay = at + head
-        row.seq, row.ack, row.flags, row.window = u32(frame, at + 4), u32(frame, at + 8), frame[at + 13], u16(frame, at + 14)
+        row.seq, row.ack, row.flags, row.window = (
+            u32(frame, at + 4),
+            u32(frame, at + 8),
+            frame[at + 13],
+            u16(frame, at + 14),
+        )
     elif name == "udp":
         length = u16(frame, at + 4)
         if 0 < length < 8 or (length > packet.stop - at and not packet.more):

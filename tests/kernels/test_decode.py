@@ -72,7 +72,9 @@ def twin(frames: list[bytes], link: int, wires: list[int], tags: list[int]) -> l
     ]
 
 
-def assert_twin(frames: list[bytes], link: int = 1, wires: list[int] | None = None, tags: list[int] | None = None) -> None:
+def assert_twin(
+    frames: list[bytes], link: int = 1, wires: list[int] | None = None, tags: list[int] | None = None
+) -> None:
     wires, tags = wires or [len(frame) for frame in frames], tags or [0] * len(frames)
     assert decoded(batch_of(frames, link, wires, tags)) == twin(frames, link, wires, tags)
 

@@ -24,7 +24,10 @@ def ours(address: bytes) -> bool:
     return address[10:13] == b"\xff\xff\x0a" or address[0] >> 1 == 0x7E  # 10.0.0.0/8, fc00::/7
 
 
-@given(st.lists(st.tuples(st.sampled_from(FRAMES), st.integers(0, 5_000_000_000)), min_size=1, max_size=40), st.integers(1, 9))
+@given(
+    st.lists(st.tuples(st.sampled_from(FRAMES), st.integers(0, 5_000_000_000)), min_size=1, max_size=40),
+    st.integers(1, 9),
+)
 @settings(max_examples=100)
 def test_what_passed_in_each_second(items: list[tuple[bytes, int]], portion: int) -> None:
     flow = FlowSettings(records_max=64, targets_max=64)

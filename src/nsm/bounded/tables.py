@@ -86,3 +86,25 @@ class RefusingDict(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+class Tally(Generic[K]):
+    """How often each key was counted lately: a count that begins anew after ``quiet`` units of time without one.
+
+    Beyond ``size`` the least recently counted key leaves: it is a memory of good behaviour, and forgetting is safe.
+    """
+
+    def __init__(self, size: int, quiet: int) -> None:
+        self._counts: LruDict[K, list[int]] = LruDict(size, lambda: [0, 0])
+        self._quiet = quiet
+
+    def add(self, key: K, now: int) -> None:
+        """Count one."""
+        entry = self._counts[key]
+        entry[0] = entry[0] + 1 if now - entry[1] <= self._quiet else 1
+        entry[1] = now
+
+    def lately(self, key: K, now: int) -> int:
+        """The count, 0 when the last was too long ago."""
+        entry = self._counts.get(key)
+        return entry[0] if entry is not None and now - entry[1] <= self._quiet else 0

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from nsm.bounded.tables import RefusingDict
+from nsm.bounded.tables import RefusingDict, Tally
 from nsm.bounded.windows import SECOND_US, DistinctWindows, Ladder
 from nsm.iana import PROTO_TCP
 from nsm.model.finding import Explain, Finding, NearMiss, Severity
@@ -23,6 +23,7 @@ from nsm.track.contacts import QUIET, Contact, contacts
 SIGNATURE_ID: Final = 9_000_003
 PAIRS_KEPT: Final = 1_024
 IDLE_S: Final = 86_400
+LATELY_S: Final = 600  # answers in the last ten minutes speak for a source
 
 
 class BlockScanSettings(msgspec.Struct, frozen=True):
@@ -66,6 +67,8 @@ class BlockScan:
             settings.sources_max, _Source, IDLE_S * SECOND_US
         )
 
+        self._answered: Tally[tuple[int, int]] = Tally(settings.sources_max, LATELY_S * SECOND_US)
+
     @property
     def saturated(self) -> int:
         """Sources that were refused."""
@@ -77,6 +80,7 @@ class BlockScan:
             if contact.proto != PROTO_TCP or contact.flags in QUIET:
                 continue
             if not contact.failed:
+                self._answered.add(contact.src, contact.ts)
                 known = self._sources.peek(contact.src)
                 if known is not None:
                     known.answered += 1
@@ -105,7 +109,8 @@ class BlockScan:
             )  # fmt: skip
         reached = self._ladder.reached(source.pairs, source.level)
         pairs = len(source.pairs)
-        if reached is None or pairs < settings.failed_share * (pairs + source.answered):
+        answered = max(source.answered, self._answered.lately(contact.src, contact.ts))
+        if reached is None or pairs < settings.failed_share * (pairs + answered):
             return
         if source.low_ports * 4 < source.pairs.total and len(source.hosts) * 2 > pairs:
             return  # high ports, hardly two on one host: peers

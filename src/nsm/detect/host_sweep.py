@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from nsm.bounded.tables import RefusingDict
+from nsm.bounded.tables import RefusingDict, Tally
 from nsm.bounded.windows import SECOND_US, DistinctWindows, Ladder
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, SERVICE_NAMES, proto_name
 from nsm.model.finding import Explain, Finding, NearMiss, Severity
@@ -23,6 +23,7 @@ from nsm.track.contacts import QUIET, Address, Contact, contacts
 SIGNATURE_ID: Final = 9_000_002
 HOSTS_KEPT: Final = 1_024
 IDLE_S: Final = 86_400
+LATELY_S: Final = 600  # answers in the last ten minutes speak for a source
 # Ports on which clients meet many dead peers by design: DNS, NTP, SSDP, mDNS, LLMNR.
 QUIET_UDP: Final = frozenset({53, 123, 1900, 5353, 5355})
 P2P_PORTS: Final = frozenset({4662, 4672, 6346, 6347, 51413, *range(6881, 7000)})
@@ -85,6 +86,8 @@ class HostSweep:
             settings.keys_max, _Sweep, IDLE_S * SECOND_US
         )
 
+        self._answered: Tally[tuple[int, ...]] = Tally(settings.keys_max, LATELY_S * SECOND_US)
+
     @property
     def saturated(self) -> int:
         """Keys that were refused."""
@@ -100,6 +103,7 @@ class HostSweep:
             port = 0 if contact.proto in (PROTO_ICMP, PROTO_ICMPV6) else contact.dport
             key = (*contact.src, contact.proto, port)
             if not contact.failed and port:
+                self._answered.add(key, contact.ts)
                 known = self._sweeps.peek(key)
                 if known is not None:
                     known.answered += 1
@@ -139,7 +143,9 @@ class HostSweep:
         hosts = len(sweep.hosts)
         if port == 0:
             return hosts - sweep.echoes_answered >= self._settings.echo_failed_share * hosts
-        if hosts < self._settings.failed_share * (hosts + sweep.answered):
+        key = (*contact.src, contact.proto, port)
+        answered = max(sweep.answered, self._answered.lately(key, contact.ts))  # before our uplink failed, for one
+        if hosts < self._settings.failed_share * (hosts + answered):
             return False
         service = contact.proto == PROTO_TCP and port in SERVICE_NAMES and port not in P2P_PORTS
         return service or hosts >= self._settings.hosts_per_network * len(sweep.networks)

@@ -136,12 +136,13 @@ def index_pcapng(
 
     In:  as index_pcap; interfaces i64: interfaces of this section; interface_base i64: number of the first;
          table i64[k * IF_WORDS]: link, snaplen, multiply, divide, shift, offset of each;
-         last_ts i64: time for simple packet blocks, which have none
+         last_ts i64: time of the packet before, for simple packet blocks, which have none
     Out: as index_pcap; status also OTHER_BLOCK (at NEXT stands a block for the caller) and BAD_INTERFACE
          (at NEXT stands a packet block that names an interface without description)
     """
     n = 0
     at = start
+    last = np.int64(last_ts)
     last_ts = np.int64(last_ts)
     status = np.int64(FULL)
     while n < limit:
@@ -161,7 +162,7 @@ def index_pcapng(
             status = np.int64(MORE)
             break
         row = np.int64(0)
-        ts = np.int64(last_ts)
+        ts = last
         if kind == BLOCK_SIMPLE:
             wire = _word32(data, at + 8, swapped)
             captured = min(wire, total - 16)
@@ -187,6 +188,7 @@ def index_pcapng(
                ts_ns, offset, caplen, wirelen, links, ifaces, vlan, state)  # fmt: skip
         last_ts = np.int64(ts)
         at += total
+        last = ts
         n += 1
     put(state, COUNT, np.int64(n))
     put(state, NEXT, at)

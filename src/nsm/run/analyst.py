@@ -19,7 +19,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from nsm.model.address import Networks, texts
+from nsm.model.address import Networks
 from nsm.model.finding import Alert
 from nsm.model.flow import Report
 from nsm.model.table import Rows
@@ -30,6 +30,7 @@ from nsm.run.capsules import Capsules
 from nsm.run.child import begin
 from nsm.run.engine import Engine, engine_sections
 from nsm.run.exchange import ExchangeFile
+from nsm.run.hosts import HostsTold
 from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket_path
 from nsm.run.live_view import LiveView, alert_row
 from nsm.run.transport import Message, encode, records_of
@@ -106,7 +107,7 @@ class AnalystProcess:
         self._on_way: dict[int, tuple[WorkerLink | None, int]] = {}
         self._store_number = 0
         self._interfaces: dict[int, str] = {}
-        self._hosts: dict[tuple[int, int], int] = {}
+        self._hosts = HostsTold(self._home)
         self._health: dict[str, Any] = {}
         self._load: dict[str, float] = {}
         self._capsules = Capsules()
@@ -274,36 +275,9 @@ class AnalystProcess:
         self._on_way[self._store_number] = (link, number)
         header = {
             "number": self._store_number, "batch_id": list(batch_id), "watermark": records.watermark * 250_000,
-            "hosts": self._hosts_of(records.flows), **extra,
+            "hosts": self._hosts.of(records.flows), **extra,
         }  # fmt: skip
         self._store.send(self._store_number, encode("batch", header, tables))
-
-    def _hosts_of(self, flows: Rows) -> list[dict[str, Any]]:
-        """Local hosts of these flows that were not told of in the last minute."""
-        if not len(flows):
-            return []
-        local = self._home.contain(flows["src_hi"], flows["src_lo"])
-        part = flows.take(local)
-        if not len(part):
-            return []
-        _, first = np.unique(np.stack((part["src_hi"], part["src_lo"])), axis=1, return_index=True)
-        part = part.take(np.sort(first))
-        found = []
-        names = texts(part["src_hi"], part["src_lo"])
-        pairs = zip(
-            part["src_hi"].tolist(), part["src_lo"].tolist(), part["ts"].tolist(), part["src_mac"].tolist(), strict=True
-        )
-        for address, (hi, lo, ts, mac) in zip(names, pairs, strict=True):
-            if ts - self._hosts.get((hi, lo), -(1 << 62)) < 60_000_000:
-                continue
-            if len(self._hosts) > 65_536:
-                self._hosts.clear()
-            self._hosts[hi, lo] = ts
-            hardware = ":".join(f"{mac >> shift & 255:02x}" for shift in range(40, -8, -8)) if mac else ""
-            found.append(
-                {"address": address, "first_seen": ts, "last_seen": ts, "mac": hardware, "name": "", "local": True}
-            )
-        return found
 
     def _turn_store(self) -> None:
         """Exchange with the writer; pass acknowledgements on."""

@@ -101,7 +101,8 @@ def _starts(batch: PacketBatch, first: int, stop: int, snaplen: int) -> Array:
     tagged = (batch.vlan[first:stop] != 0) & (caplen >= pk.TAG_AT) & (batch.links[first:stop] == LINK_ETHERNET)
     kept = np.minimum(caplen + 4 * tagged, snaplen)
     sizes = 32 + (kept + 3) // 4 * 4
-    return np.cumsum(sizes) - sizes
+    starts: Array = np.cumsum(sizes) - sizes
+    return starts
 
 
 def _matching(half: _Half, patterns: Sequence[bytes]) -> list[bytes]:
