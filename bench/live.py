@@ -23,7 +23,7 @@ from lab.namespaces import Namespaces
 from lab.service import LiveService
 from nsm.store.reader import Reader
 
-PASSWORD = "a long enough sentence"
+PASSWORD = "a long enough sentence"  # noqa: S105 - of a service that lives for a minute
 WINDOWS = ((1.0, 8), (60.0, 24))  # detect.port_scan: burst_ports, and minute_ports times inside_factor
 SCANS = {
     "nmap -sS": ("-sS", "-p", "1-60"),
@@ -88,7 +88,8 @@ def flood_round(lab: Namespaces, page: Page, target: str, known: set[str]) -> fl
     """Seconds from the start of hping3, which is earlier than the threshold, to the page."""
     began = time.time()
     child = lab.start(
-        "a", "timeout", "0.7", "hping3", "-q", "--flood", "-S", "-p", "80", target, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        "a", "timeout", "0.7", "hping3", "-q", "--flood", "-S", "-p", "80", target,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     shown = seen_after(page, target, known)
     child.wait()
@@ -142,13 +143,11 @@ def main() -> None:
             log_in(page, service.link)
             known: set[str] = set()
             shown: dict[str, list[tuple[str, float | None]]] = {}
-            floods = []
             for name, arguments in SCANS.items():
                 for _ in range(given.rounds):
                     target = targets.pop()
                     shown.setdefault(name, []).append((target, scan_round(lab, page, arguments, target, known)))
-            for _ in range(given.rounds):
-                floods.append(flood_round(lab, page, targets.pop(), known))
+            floods = [flood_round(lab, page, targets.pop(), known) for _ in range(given.rounds)]
             time.sleep(45)  # unanswered flows end after 30 s, and are stored then
             reader = Reader(service.data)
             print("| attack | seen | p50 s | p95 s | max s |\n| --- | --- | --- | --- | --- |")

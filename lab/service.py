@@ -23,17 +23,28 @@ from nsm.run.transport import Message
 READY_S = 60.0
 
 
+def wait_for(condition: Callable[[], object], seconds: float) -> bool:
+    """Does the condition come true in time?"""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return bool(condition())
+
+
 class LiveService:
     """``nsm run`` on the interface of one host of a lab; its page listens on that host's loopback."""
 
     def __init__(
         self, lab: Namespaces, host: str, data: Path, *, port: int = 8052, arguments: tuple[str, ...] = (),
-        environ: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None, prefix: tuple[str, ...] = (),
+        interface: str = "",
     ) -> None:  # fmt: skip
         self.data, self.port = data, port
         self._log = data.with_suffix(".log").open("wb")
         self.process = lab.start(
-            host, sys.executable, "-m", "nsm", "--data", str(data), "run", "-i", lab.interface(host),
+            host, *prefix, sys.executable, "-m", "nsm", "--data", str(data), "run", "-i", interface or lab.interface(host),
             "--listen", f"127.0.0.1:{port}", *arguments, stderr=self._log, stdout=self._log,
             env={**os.environ, **(environ or {})},
         )  # fmt: skip

@@ -62,10 +62,9 @@ def test_the_threshold_is_reached_at_its_number_and_told_again_at_the_double() -
 
 
 def test_sources_of_ours_get_more_patience() -> None:
-    slow = {"step_us": 2 * US}
-    assert findings(scan(), tries(range(1, 16), **slow))
-    assert not findings(scan(), tries(range(1, 24), src="192.168.1.66", **slow))
-    assert findings(scan(), tries(range(1, 25), src="192.168.1.66", **slow))
+    assert findings(scan(), tries(range(1, 16), step_us=2 * US))
+    assert not findings(scan(), tries(range(1, 24), src="192.168.1.66", step_us=2 * US))
+    assert findings(scan(), tries(range(1, 25), src="192.168.1.66", step_us=2 * US))
 
 
 def test_it_is_silent_when_most_ports_answer() -> None:

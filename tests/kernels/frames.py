@@ -19,7 +19,7 @@ def packed(address: str) -> bytes:
 def internet_sum(data: bytes) -> int:
     """RFC 1071."""
     data += b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f">{len(data) // 2}H", data))
     while total > 0xFFFF:
         total = (total >> 16) + (total & 0xFFFF)
     return ~total & 0xFFFF
@@ -90,9 +90,9 @@ def icmp_ip(
     return ip(src, dst, 58 if six else 1, message[:2] + struct.pack(">H", value) + message[4:], ttl)
 
 
-def framed(packet: bytes, **options: int) -> bytes:
+def framed(packet: bytes, vlans: Iterable[int] = (), src: int = 1, dst: int = 2) -> bytes:
     """An Ethernet frame around an IP packet."""
-    return ether(packet, IPV6 if packet[0] >> 4 == 6 else IPV4, **options)
+    return ether(packet, IPV6 if packet[0] >> 4 == 6 else IPV4, vlans, src, dst)
 
 
 def tcp(

@@ -56,10 +56,12 @@ WRAPPERS: tuple[Callable[[bytes], bytes], ...] = (
 )  # fmt: skip
 
 PACKETS: tuple[bytes, ...] = (
-    TCP4, UDP6, tcp_ip(A6, B6, 4_000, 22, SYN), udp_ip(B4, A4, 5_353, 5_353, bytes(5_000)), icmp_ip(A4, B4, 8, 0, body=bytes(1_200)),
+    TCP4, UDP6, tcp_ip(A6, B6, 4_000, 22, SYN), udp_ip(B4, A4, 5_353, 5_353, bytes(5_000)),
+    icmp_ip(A4, B4, 8, 0, body=bytes(1_200)),
     icmp_ip(B4, A4, 3, 3, bytes(4), TCP4), icmp_ip(B6, A6, 1, 4, bytes(4), UDP6), icmp_ip(A6, B6, 135, 0),
     ip(A4, B4, 17, bytes(40), fragment=0x2000), ip(A4, B4, 17, bytes(40), fragment=5), ip(A4, B4, 132, bytes(16)),
-    ip(A6, B6, 44, struct.pack(">BBHI", 17, 0, 1, 9) + bytes(24)), ip(A6, B6, 44, struct.pack(">BBHI", 17, 0, 0x41, 9) + bytes(24)),
+    ip(A6, B6, 44, struct.pack(">BBHI", 17, 0, 1, 9) + bytes(24)),
+    ip(A6, B6, 44, struct.pack(">BBHI", 17, 0, 0x41, 9) + bytes(24)),
     ip(A6, B6, 51, struct.pack(">BB", 6, 4) + bytes(22) + TCP4[20:]), ip(A4, B4, 6, TCP4[20:], options=bytes(8)), ip(A4, B4, 89, b"x"),
 )  # fmt: skip
 
@@ -104,12 +106,12 @@ def test_every_tunnel_whole_and_cut(wrap: int) -> None:
 
 
 def test_tags_labels_and_sessions() -> None:
-    label = lambda bottom: struct.pack(">I", 0x00064000 | bottom << 8 | 64)  # noqa: E731 - as short as its meaning
+    top, last = (struct.pack(">I", 0x00064000 | bottom << 8 | 64) for bottom in (0, 1))
     frames = [
         ether(TCP4, 0x0800, (5,)), ether(TCP4, 0x0800, (5, 6)), ether(TCP4, 0x0800, (5, 6, 7)),
-        ether(label(0) + label(1) + TCP4, 0x8847), ether(label(1) + bytes(4) + framed(TCP4), 0x8847),
+        ether(top + last + TCP4, 0x8847), ether(last + bytes(4) + framed(TCP4), 0x8847),
         ether(b"\x11\0\0\x01\0\x40\0\x21" + TCP4, 0x8864), ether(b"\xaa\xaa\x03\0\0\0\x08\0" + TCP4, 50),
-        ether(label(0) * 9, 0x8847), ether(bytes(28), 0x0806), ether(b"\x42" * 40, 0x88CC), ether(b"", 0x8100),
+        ether(top * 9, 0x8847), ether(bytes(28), 0x0806), ether(b"\x42" * 40, 0x88CC), ether(b"", 0x8100),
     ]  # fmt: skip
     assert_twin(frames)
     assert_twin(frames, tags=[0x1000 + 42] * len(frames))

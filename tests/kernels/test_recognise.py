@@ -47,7 +47,7 @@ EXAMPLES: dict[str, tuple[bytes, int, int, int]] = {
 
 
 @kernel
-def _look(data, start, stop, proto, sport, dport, out):
+def _look(data, start, stop, proto, sport, dport, out):  # type: ignore[no-untyped-def]  # a kernel
     out[0] = recognise(data, start, stop, proto, sport, dport)
 
 

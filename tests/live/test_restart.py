@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from lab.namespaces import Namespaces
-from lab.service import LiveService
+from lab.service import LiveService, wait_for
 from nsm.store.queryspec import from_json
 from nsm.store.reader import Reader
 
@@ -33,16 +33,6 @@ def pid_of(service: LiveService, name: str) -> int | None:
 def replaced(service: LiveService, name: str, old: int) -> bool:
     """Does another process run under that name now?"""
     return pid_of(service, name) not in (None, old)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Does the condition come true in time?"""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 def test_killed_processes_come_back_and_nothing_stored_is_lost_or_doubled(

@@ -24,7 +24,8 @@ def sender(tmp_path: Path, kept_bytes_max: int = 10_000) -> Sender:
 
 
 def received(sock: socket.socket, count: int) -> list[Message]:
-    splitter, found = Splitter(), []
+    splitter = Splitter()
+    found: list[Message] = []
     while len(found) < count:
         found += splitter.feed(sock.recv(1 << 16))
     return found

@@ -26,7 +26,7 @@ CAPSULE_BYTES_MAX: Final = 64 * 1024
 NEVER: Final = (1 << 63) - 1
 HEAD_BYTES: Final = 28  # of an enhanced packet block, before the frame
 ADDRESSES_END: Final = 28 + 14 + 8 + 8 + 40  # where addresses lie in a record at most: two tags or PPPoE, then IPv6
-TRIES_MAX: Final = 20_000  # places looked at for one capsule
+TRIES_MAX: Final = 4_000  # places looked at for one capsule, newest first: a flood has too many
 
 
 class Request(msgspec.Struct, frozen=True):

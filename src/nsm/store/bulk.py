@@ -122,9 +122,6 @@ class Bulk:
         try:
             # A cursor refuses the next question while an answer is open: always read to its end, then closed.
             found = cursor.execute(text, params).fetchmany(most)
-            if time.monotonic() - began > budget_ms / 1000:  # the timer came too late to interrupt anything
-                raise too_slow(budget_ms)
-            return found
         except duckdb.InterruptException as error:
             raise too_slow(budget_ms) from error
         except duckdb.IOException as error:
@@ -140,6 +137,9 @@ class Bulk:
         finally:
             timer.cancel()
             cursor.close()
+        if time.monotonic() - began > budget_ms / 1000:  # the timer came too late to interrupt anything
+            raise too_slow(budget_ms)
+        return found
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
