@@ -101,7 +101,11 @@ def after(state: TcpState, flags: int, by_server: bool) -> TcpState:
     if flags & FIN:
         if state in (S.ESTABLISHED, S.SYN_RECV):
             return S.FIN_WAIT1 if by_server else S.CLOSE_WAIT
-        closing = {(S.CLOSE_WAIT, True): S.LAST_ACK, (S.FIN_WAIT1, False): S.TIME_WAIT, (S.FIN_WAIT2, False): S.TIME_WAIT}
+        closing = {
+            (S.CLOSE_WAIT, True): S.LAST_ACK,
+            (S.FIN_WAIT1, False): S.TIME_WAIT,
+            (S.FIN_WAIT2, False): S.TIME_WAIT,
+        }
         return closing.get((state, by_server), state)
     if flags & ACK:
         return {

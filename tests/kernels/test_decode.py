@@ -62,7 +62,8 @@ PACKETS: tuple[bytes, ...] = (
     ip(A4, B4, 17, bytes(40), fragment=0x2000), ip(A4, B4, 17, bytes(40), fragment=5), ip(A4, B4, 132, bytes(16)),
     ip(A6, B6, 44, struct.pack(">BBHI", 17, 0, 1, 9) + bytes(24)),
     ip(A6, B6, 44, struct.pack(">BBHI", 17, 0, 0x41, 9) + bytes(24)),
-    ip(A6, B6, 51, struct.pack(">BB", 6, 4) + bytes(22) + TCP4[20:]), ip(A4, B4, 6, TCP4[20:], options=bytes(8)), ip(A4, B4, 89, b"x"),
+    ip(A6, B6, 51, struct.pack(">BB", 6, 4) + bytes(22) + TCP4[20:]), ip(A4, B4, 6, TCP4[20:], options=bytes(8)),
+    ip(A4, B4, 89, b"x"),
 )  # fmt: skip
 
 

@@ -19,7 +19,24 @@ from tests.kernels.naive_flows import Flow, track
 HOSTS = ("10.0.0.1", "198.51.100.2", "fd00::1", "2001:db8::9")
 PORTS = (22, 80, 53, 4_000)
 FLAGS = (SYN, SYN | ACK, ACK, PSH | ACK, FIN | ACK, RST, RST | ACK, 0, FIN, SYN | FIN)
-GAPS_MS = (0, 1, 40, 249, 250, 900, 4_999, 5_001, 29_999, 30_001, 59_000, 61_000, 290_000, 301_000, 3_500_000, 3_700_000)
+GAPS_MS = (
+    0,
+    1,
+    40,
+    249,
+    250,
+    900,
+    4_999,
+    5_001,
+    29_999,
+    30_001,
+    59_000,
+    61_000,
+    290_000,
+    301_000,
+    3_500_000,
+    3_700_000,
+)
 Item = tuple[int, bytes]  # time in ns, frame
 
 
@@ -36,7 +53,9 @@ def packets(draw: st.DrawFn) -> list[Item]:
         kind = draw(st.sampled_from(("tcp", "tcp", "tcp", "udp", "echo", "other", "refusal", "tunnel")))
         body = bytes(draw(st.sampled_from((0, 0, 5, 900))))
         if kind in ("tcp", "tunnel"):
-            packet = tcp_ip(a, b, sport, dport, draw(st.sampled_from(FLAGS)), body, draw(st.sampled_from((1, 6, 2**32 - 3))))
+            packet = tcp_ip(
+                a, b, sport, dport, draw(st.sampled_from(FLAGS)), body, draw(st.sampled_from((1, 6, 2**32 - 3)))
+            )
             packet = ip(HOSTS[0], HOSTS[1], 41 if ":" in a else 4, packet) if kind == "tunnel" else packet
         elif kind == "udp":
             packet = udp_ip(a, b, sport, dport, body, draw(st.sampled_from((1, 64, 255))))
@@ -54,7 +73,8 @@ def packets(draw: st.DrawFn) -> list[Item]:
 
 def told(flow: Flow) -> tuple[Any, ...]:
     sides = [
-        (side.pkts, side.bytes, side.payload, side.flags, side.ttl_min, side.ttl_max) for side in (flow.server, flow.client)
+        (side.pkts, side.bytes, side.payload, side.flags, side.ttl_min, side.ttl_max)
+        for side in (flow.server, flow.client)
     ]
     return (
         flow.first // 1_000, flow.last // 1_000, flow.src, flow.dst, flow.proto, flow.depth, flow.outcome, flow.state,
@@ -89,7 +109,8 @@ def ended(items: list[Item], portion: int) -> list[tuple[Any, ...]]:
             for end in ("src", "dst")
         ]
         sides = [
-            tuple(at[f"{name}_{side}"] for name in ("pkts", "bytes", "payload", "tcp", "ttl_min", "ttl_max")) for side in "sc"
+            tuple(at[f"{name}_{side}"] for name in ("pkts", "bytes", "payload", "tcp", "ttl_min", "ttl_max"))
+            for side in "sc"
         ]
         found.append((
             at["ts"] - at["dur_us"], at["ts"], *ends, at["proto"], at["depth"], at["outcome"], at["tcp_state"],
@@ -100,7 +121,10 @@ def ended(items: list[Item], portion: int) -> list[tuple[Any, ...]]:
 
 @given(packets(), st.integers(1, 30))
 @settings(max_examples=300)
-@example([(0, framed(tcp_ip(HOSTS[0], HOSTS[1], 80, 80, SYN))), (1, framed(tcp_ip(HOSTS[1], HOSTS[0], 80, 80, SYN | ACK)))], 1)
+@example(
+    [(0, framed(tcp_ip(HOSTS[0], HOSTS[1], 80, 80, SYN))), (1, framed(tcp_ip(HOSTS[1], HOSTS[0], 80, 80, SYN | ACK)))],
+    1,
+)
 def test_flows_are_the_twins(items: list[Item], portion: int) -> None:
     rows = [(ts, len(frame), row) for ts, frame in items for row in naive.decode(frame, len(frame), 1)]
     assert ended(items, portion) == sorted(told(flow) for flow in track(rows))
