@@ -103,18 +103,18 @@ def ended(items: list[Item], portion: int) -> list[tuple[Any, ...]]:
     }  # fmt: skip
     found = []
     for i in range(len(rows)):
-        at = {name: values[i] for name, values in column.items()}
+        row = {name: values[i] for name, values in column.items()}
         ends = [
-            (at[f"{end}_hi"].to_bytes(8, "big") + at[f"{end}_lo"].to_bytes(8, "big"), at[f"{end}_port"])
+            (row[f"{end}_hi"].to_bytes(8, "big") + row[f"{end}_lo"].to_bytes(8, "big"), row[f"{end}_port"])
             for end in ("src", "dst")
         ]
         sides = [
-            tuple(at[f"{name}_{side}"] for name in ("pkts", "bytes", "payload", "tcp", "ttl_min", "ttl_max"))
+            tuple(row[f"{name}_{side}"] for name in ("pkts", "bytes", "payload", "tcp", "ttl_min", "ttl_max"))
             for side in "sc"
         ]
         found.append((
-            at["ts"] - at["dur_us"], at["ts"], *ends, at["proto"], at["depth"], at["outcome"], at["tcp_state"],
-            at["tcp_first"], at["syn_ack_us"], at["ack_us"], at["retrans"], at["reason"] == EndReason.TCP_REUSE, *sides,
+            row["ts"] - row["dur_us"], row["ts"], *ends, row["proto"], row["depth"], row["outcome"], row["tcp_state"],
+            row["tcp_first"], row["syn_ack_us"], row["ack_us"], row["retrans"], row["reason"] == EndReason.TCP_REUSE, *sides,
         ))  # fmt: skip
     return sorted(found)
 

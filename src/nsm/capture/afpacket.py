@@ -137,7 +137,8 @@ def _set_up(
         member = struct.pack("IHH8s", socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b"")
         sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
     if fanout_group is not None:
-        sock.setsockopt(SOL_PACKET, PACKET_FANOUT, fanout_group & 0xFFFF | (FANOUT_HASH | FANOUT_FLAG_DEFRAG) << 16)
+        spread = fanout_group & 0xFFFF | (FANOUT_HASH | FANOUT_FLAG_DEFRAG) << 16  # more than a signed int holds
+        sock.setsockopt(SOL_PACKET, PACKET_FANOUT, struct.pack("I", spread))
     sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12)  # reading sets them to zero
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 import msgspec
 import psutil
 
-from nsm.errors import CaptureError, NsmError
+from nsm.errors import CaptureError, NsmError, ServiceError
 from nsm.run.links import Splitter
 from nsm.run.privileges import without_privileges
 
@@ -104,8 +104,8 @@ class Processes:
         while process.wanted:
             try:
                 task, handed = process.task()
-            except NsmError as error:
-                self._faulty(process, error)
+            except Exception as error:  # noqa: BLE001 - the supervisor must outlive any fault of a start
+                self._faulty(process, error if isinstance(error, NsmError) else _unexpected(process, error))
                 process.died = process.died or time.time()
                 await asyncio.sleep(RESTART_S[-1])
                 continue
@@ -169,6 +169,14 @@ class Processes:
             process.watcher.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await process.watcher
+
+
+def _unexpected(process: Process, error: Exception) -> ServiceError:
+    """A fault of ours must not leave a process down without a word."""
+    log.error("cannot start name=%s", process.name, exc_info=error)
+    return ServiceError(
+        f"cannot start {process.name}: {error}", where=type(error).__name__, mend="the traceback is in nsm.log"
+    )
 
 
 def _rss(pid: int | None) -> int:
