@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from nsm.kernels.jit import COMPILED
 from nsm.model.flow import EndReason, Report
 from nsm.track.settings import FlowSettings
 from nsm.track.worker import Worker, WorkerSettings
@@ -120,7 +121,7 @@ def ended(items: list[Item], portion: int) -> list[tuple[Any, ...]]:
 
 
 @given(packets(), st.integers(1, 30))
-@settings(max_examples=300)
+@settings(max_examples=300 if COMPILED else 40)
 @example(
     [(0, framed(tcp_ip(HOSTS[0], HOSTS[1], 80, 80, SYN))), (1, framed(tcp_ip(HOSTS[1], HOSTS[0], 80, 80, SYN | ACK)))],
     1,

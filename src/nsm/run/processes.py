@@ -104,6 +104,7 @@ class Processes:
         while process.wanted:
             try:
                 task, handed = process.task()
+                started = await self._start(process, handed)
             except Exception as error:  # noqa: BLE001 - the supervisor must outlive any fault of a start
                 self._faulty(process, error if isinstance(error, NsmError) else _unexpected(process, error))
                 process.died = process.died or time.time()
@@ -112,7 +113,7 @@ class Processes:
             if process.fault is not None:
                 process.fault = None
                 self._on_change()
-            await self._spawn(process, task, handed)
+            await self._watch(process, started, task)
             now = time.time()
             if process.ended:
                 return
@@ -123,24 +124,30 @@ class Processes:
             log.error("process ended name=%s code=%s restart_in=%.1f", process.name, code, pause)
             await asyncio.sleep(pause)
 
-    async def _spawn(self, process: Process, task: dict[str, Any], handed: tuple[int, ...]) -> None:
-        """Run a process to its end; what it said was wrong becomes its fault."""
-        process.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", process.module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-            pass_fds=handed, preexec_fn=without_privileges(),
-        )  # fmt: skip
-        for number in handed:
-            if number != self._kept_open:
-                os.close(number)
+    async def _start(self, process: Process, handed: tuple[int, ...]) -> asyncio.subprocess.Process:
+        """Start a process; the file numbers that it inherits are closed here, whether it starts or not."""
+        try:
+            process.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", process.module, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+                pass_fds=handed, preexec_fn=without_privileges(),
+            )  # fmt: skip
+        finally:
+            for number in handed:
+                if number != self._kept_open:
+                    os.close(number)
+        return process.process
+
+    async def _watch(self, process: Process, started: asyncio.subprocess.Process, task: dict[str, Any]) -> None:
+        """Give a process its task and wait for its end; what it said was wrong becomes its fault."""
         settled = asyncio.get_running_loop().call_later(SETTLE_S, self._settled, process)
-        stdin = cast("asyncio.StreamWriter", process.process.stdin)
+        stdin = cast("asyncio.StreamWriter", started.stdin)
         with contextlib.suppress(ConnectionError):
             stdin.write(msgspec.msgpack.encode(task))
             await stdin.drain()
             stdin.close()
-        stdout = cast("asyncio.StreamReader", process.process.stdout)
+        stdout = cast("asyncio.StreamReader", started.stdout)
         said = await stdout.read()
-        await process.process.wait()
+        await started.wait()
         settled.cancel()
         for message in Splitter().feed(said):
             if message.kind == "fault" and process.wanted:
