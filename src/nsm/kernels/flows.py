@@ -414,7 +414,6 @@ def track(
         if bad_sum and (history == 0 or bad_sum & IP_CHECKSUM):
             continue  # whoever asked for checksums does not want what is damaged
         fresh = record < 0
-        pressed = get(st, t.ST_LIVE) * t.PRESSED > link.size
         if not fresh:  # has the flow ended, so that this packet begins another?
             base = record * REC
             state = get(rec, base + t.STATE)
@@ -428,7 +427,7 @@ def track(
                 reason = np.int64(REUSE)
             if reason:
                 close(rec, cold, hist, record, reason, tick + 1, ts, out, st)
-                if pressed and _flooded(
+                if _flooded(
                     proto, flags, word, side, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row),
                     np.uint64(get(cfg, t.CFG_FLOOD)), np.uint64(get(wirelen, number)), targets, tslots, st,
                 ):  # fmt: skip
@@ -437,7 +436,7 @@ def track(
                 t.wheel_remove(link, back, bucket, record, np.int64(get(wheel_slot, record)))
                 fresh = True
         else:
-            if pressed and _flooded(
+            if _flooded(
                 proto, flags, word, side, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row),
                 np.uint64(get(cfg, t.CFG_FLOOD)), np.uint64(get(wirelen, number)), targets, tslots, st,
             ):  # fmt: skip

@@ -56,7 +56,6 @@ BUCKETS: Final = 512
 # a target's flows holds for each part, so that the same flows are counted there however many workers there are.
 PARTS: Final = 8
 EVICT_LOOKS: Final = 64
-PRESSED: Final = 4  # from a quarter of the records on, flows to a flooded target get none
 
 # A target: its key, its counters, one source, and its slot.
 TARGET = 14

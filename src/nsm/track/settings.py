@@ -39,8 +39,8 @@ class FlowSettings(msgspec.Struct, frozen=True):
     unanswered_ms: int = 500
     """"Unanswered" is said of a flow no sooner than this after its first packet."""
     flood_flows: int = 1_000
-    """Unfinished flows that one address and port may be given in a second once a quarter of the records is in use; the rest
-    of that second is counted there and gets no records, so that a flood cannot fill the table."""
+    """Unfinished flows that one address and port may be given in a second; the rest of that second is counted there and
+    gets no records, so that a flood cannot fill the table."""
     targets_max: int = 65_536
     """Addresses and ports whose unanswered packets are counted at once; beyond, new ones are counted as refused."""
 
