@@ -134,7 +134,7 @@ def test_an_interface_that_goes_away_is_shown_and_taken_up_again_when_it_is_back
     with LiveService(lab, "b", tmp_path / "data", port=8063, interface=spare) as service:
         assert service.state()["state"] == "running"
         lab.run("b", "ip", "link", "del", spare)
-        assert wait_for(lambda: service.state()["state"] == "failed", 5.0)
+        assert wait_for(lambda: service.state()["state"] == "failed" and capture_of(service)["error"], 5.0)
         error = capture_of(service)["error"]
         assert spare in error["title"]
         assert any(fix["cmd"] for fix in error["fix"])
