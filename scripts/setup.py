@@ -224,15 +224,19 @@ def node_modules():
     return environment
 
 
+def page_sources():
+    """Return the digest of all that the page is built from."""
+    names = sorted(
+        name for name in os.listdir(WEB) if name not in ("node_modules", "dist") and not name.startswith(".")
+    )
+    return digest(*[os.path.join(WEB, name) for name in names])
+
+
 def page():
     """Build the page into src/nsm/serve/static."""
     if not has_page():
         return
-    names = sorted(
-        name for name in os.listdir(WEB) if name not in ("node_modules", "dist") and not name.startswith(".")
-    )
-    value = digest(*[os.path.join(WEB, name) for name in names])
-    if is_current("page", value, os.path.join(STATIC, "index.html")):
+    if is_current("page", page_sources(), os.path.join(STATIC, "index.html")):
         return
     if not os.path.exists(VENV_PYTHON):
         make_venv()
@@ -240,7 +244,7 @@ def page():
     begin("page")
     say("building the page")
     must("building the page", ["npm", "run", "--silent", "build"], cwd=WEB, env=environment)
-    finish("page", value)
+    finish("page", page_sources())  # looked at again: the build makes the font among the sources
 
 
 # The rest
