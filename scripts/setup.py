@@ -254,7 +254,7 @@ def warm():
     """Compile the kernels into the user's cache, so that neither a start nor a test waits for them."""
     find = "from nsm.kernels.cache import cache_directory; print(cache_directory())"
     place = output_of([VENV_PYTHON, "-c", find])
-    value = digest(sys.version, place)
+    value = sys.version + " " + place  # its name says what was compiled; what lies in it is what this step makes
     if is_current("warm", value, place) and os.listdir(place):
         return
     begin("warm")
