@@ -99,7 +99,14 @@ def test_what_is_not_there_is_said(tmp_path: Path, capture: Path) -> None:
 
 @pytest.mark.parametrize(
     "settings",
-    [{"batch_packet": 1}, {"batch_packets": 0}, {"home_net": ["10.0.0.0/99"]}, {"flow": {"records_max": "many"}}],
+    [
+        {"batch_packet": 1},
+        {"batch_packets": 0},
+        {"home_net": ["10.0.0.0/99"]},
+        {"flow": {"records_max": "many"}},
+        {"flow": {"records_max": 10**12}},
+        {"flow": {"tcp_new_s": -1.0}},
+    ],
 )
 def test_wrong_settings_are_said_before_anything_is_read(settings: dict[str, object], capture: Path) -> None:
     with pytest.raises(nsm.SettingsError):

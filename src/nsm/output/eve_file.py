@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,9 +60,14 @@ class EveFile:
         self._open()
 
     def close(self) -> None:
-        """Make what was written durable."""
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Make what was written durable; SinkError when it is not."""
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a pipe or a device: nothing there is ever durable
+                raise SinkError(f"cannot write {self._path}: {(error.strerror or str(error)).lower()}") from error
+        finally:
+            self._file.close()
 
 
 SPEC: Final = SinkSpec(name="eve_file", settings=EveFileSettings, sink=EveFile)

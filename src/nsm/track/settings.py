@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
 from nsm.settings.section import SettingsSection
 
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]  # a year: microseconds of it fit in any column
+Records = Annotated[int, msgspec.Meta(ge=64, le=16_777_216)]  # tables of up to 4 GB
+
 
 class FlowSettings(msgspec.Struct, frozen=True):
     """Seconds are of packet time. A record takes 192 bytes, its slots and links 26 more."""
 
-    records_max: int = 131_072
+    records_max: Records = 131_072
     """Flows held at once, rounded up to a power of two; beyond, the oldest unanswered one is counted and forgotten."""
-    tcp_new_s: float = 30.0
+    tcp_new_s: Seconds = 30.0
     """TCP without an answer."""
-    tcp_established_s: float = 300.0
+    tcp_established_s: Seconds = 300.0
     """TCP with an answer; Zeek's tcp_inactivity_timeout."""
-    tcp_closed_s: float = 5.0
+    tcp_closed_s: Seconds = 5.0
     """TCP after RST or both FIN; Zeek's tcp_close_delay."""
-    udp_new_s: float = 30.0
+    udp_new_s: Seconds = 30.0
     """UDP in one direction."""
-    udp_established_s: float = 60.0
+    udp_established_s: Seconds = 60.0
     """UDP in both directions; Zeek's udp_inactivity_timeout."""
-    icmp_new_s: float = 30.0
+    icmp_new_s: Seconds = 30.0
     """ICMP without an answer."""
-    icmp_established_s: float = 60.0
+    icmp_established_s: Seconds = 60.0
     """ICMP with an answer."""
-    other_new_s: float = 30.0
+    other_new_s: Seconds = 30.0
     """Other IP protocols in one direction."""
-    other_established_s: float = 60.0
+    other_established_s: Seconds = 60.0
     """Other IP protocols in both directions."""
-    long_s: float = 3_600.0
+    long_s: Seconds = 3_600.0
     """Answered TCP on ports 21, 22, 23 and 513: people leave these open (Zeek, protocols/conn/inactivity)."""
-    progress_s: float = 300.0
+    progress_s: Seconds = 300.0
     """A longer flow is reported at this interval while it goes on."""
-    unanswered_ms: int = 500
+    unanswered_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 500
     """"Unanswered" is said of a flow no sooner than this after its first packet."""
-    flood_flows: int = 1_000
+    flood_flows: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 1_000
     """Unfinished flows that one address and port may be given in a second; the rest of that second is counted there and
     gets no records, so that a flood cannot fill the table."""
-    targets_max: int = 65_536
+    targets_max: Records = 65_536
     """Addresses and ports whose unanswered packets are counted at once; beyond, new ones are counted as refused."""
 
 
