@@ -16,11 +16,12 @@ from collections.abc import Callable
 
 from nsm.capture.files import open_bytes
 from nsm.capture.reading import open_capture
-from nsm.decode.rows import Decoder, DecodeSettings
-from nsm.pipeline import TAKE_ROWS, run_worker
-from nsm.track.settings import FlowSettings
-from nsm.track.tracker import FlowTracker, TrackOptions
-from nsm.track.worker import WorkerSettings
+from nsm.decode.rows import Decoder
+from nsm.decode.settings import DecodeSettings
+from nsm.pipeline import TAKE_ROWS
+from nsm.track.settings import FlowSettings, TrackOptions, WorkerSettings
+from nsm.track.tracker import FlowTracker
+from nsm.track.worker import run_worker
 
 PASSES = 3
 BATCH = 2_048

@@ -125,7 +125,7 @@ def main() -> None:
     """Run everything and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=5_000_000)
-    parser.add_argument("--rate", type=int, default=300_000)
+    parser.add_argument("--rate", type=int, default=330_000)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--directory", type=Path, help="where to put the stores; default: a temporary folder")

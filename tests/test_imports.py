@@ -70,3 +70,20 @@ def test_import_nsm_loads_nothing_heavy() -> None:
 def test_places_are_known_without_third_party_modules() -> None:
     loaded = loaded_by("import nsm.settings.places")
     assert loaded.isdisjoint({*HEAVY, "click", "msgspec", "yaml", "logging"})
+
+
+@pytest.mark.parametrize(
+    ("run", "without"),
+    [
+        (
+            "import nsm.run.supervisor; from nsm.run.schema import load_settings; load_settings()",
+            {"numba", "pyarrow", "duckdb", "fastapi"},
+        ),
+        ("import nsm.run.analyst", {"numba", "duckdb", "fastapi"}),
+        ("import nsm.run.store_writer", {"numba", "duckdb", "fastapi"}),
+        ("import nsm.run.web", {"numba"}),
+        ("import nsm.run.capture_worker", {"duckdb", "fastapi", "sqlite3"}),
+    ],
+)
+def test_each_process_of_the_service_loads_only_what_it_works_with(run: str, without: set[str]) -> None:
+    assert loaded_by(run).isdisjoint(without)

@@ -14,19 +14,16 @@ import numpy as np
 
 from nsm.alert.desk import AlertDesk, AlertSettings
 from nsm.bounded.tables import LruDict
-from nsm.capture.source import Source
-from nsm.errors import CaptureError
 from nsm.model.address import Networks
 from nsm.model.discovery import specs
 from nsm.model.finding import Alert, Finding, NearMiss
 from nsm.model.interfaces import Detector, DetectorSpec, Surroundings
+from nsm.model.records import TICK_US, Records
 from nsm.model.table import Rows
 from nsm.track.merge import Merger
-from nsm.track.worker import TICK_US, Records, Worker, WorkerSettings
 
 # RFC 1918, RFC 4193, RFC 4291, RFC 3927.
 HOME_NET: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
-TAKE_ROWS: Final = 8_192  # rows that wait before a file's worker hands on
 ALERTED_MAX: Final = 65_536
 
 
@@ -95,28 +92,6 @@ class Analyst:
                 ticks = self._alerted.get(int(flows["flow_id"][place])) or [0]
                 alerted[place] = int(ticks[0] <= int(flows["tick"][place]))
             flows["alerted"] = alerted
-
-
-def run_worker(source: Source, settings: WorkerSettings) -> Iterator[Records]:
-    """The records of a whole source, as its packets come; CaptureError after what was readable.
-
-    For files: time passes as the packets say.
-    """
-    worker = Worker(settings)
-    fault: CaptureError | None = None
-    try:
-        for batch in source.batches():
-            worker.feed(batch)
-            if worker.waiting >= TAKE_ROWS:
-                yield worker.take()
-    except CaptureError as error:
-        fault = error
-    finally:
-        source.close()
-    worker.finish()
-    yield worker.take()
-    if fault is not None:
-        raise fault
 
 
 def analysed(parts: Iterable[tuple[int, Records]], workers: int, analyst: Analyst) -> Iterator[Result]:

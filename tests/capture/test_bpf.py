@@ -13,7 +13,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from nsm.capture.bpf import _Instruction, _library, _Program, compile_filter, filtered
+from nsm.capture.bpf import _Instruction, _library, _Program, compile_filter
+from nsm.capture.filtered import filtered
 from nsm.capture.reading import open_capture
 from nsm.errors import CaptureError
 from nsm.kernels.bpf import select

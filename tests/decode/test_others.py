@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from nsm.capture.reading import open_capture
-from nsm.decode.rows import Decoder, DecodeSettings
+from nsm.decode.rows import Decoder
+from nsm.decode.settings import DecodeSettings
 from nsm.errors import CaptureError
 from tests.kernels.feeding import row_at
 from tests.kernels.naive import FRAGMENT, Row

@@ -16,10 +16,12 @@ from nsm.model.batch import PacketBatch
 from nsm.model.finding import Finding, NearMiss
 from nsm.model.flow import FLOW, Outcome, Report
 from nsm.model.interfaces import DetectorSpec, Surroundings
+from nsm.model.records import Records
 from nsm.model.table import TEXT, Rows, Table
 from nsm.model.traffic import ANOMALY, ARP, TARGET
 from nsm.track.contacts import SYN
-from nsm.track.worker import Records, Worker, WorkerSettings
+from nsm.track.settings import WorkerSettings
+from nsm.track.worker import Worker
 
 T0_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000

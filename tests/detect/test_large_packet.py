@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nsm.decode.events import FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
 from nsm.detect.large_packet import LargePacket, LargePacketSettings
 from nsm.model.finding import Severity
 from nsm.model.table import Rows
-from nsm.model.traffic import ANOMALY
+from nsm.model.traffic import ANOMALY, FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
 from tests.detect.kit import SURROUNDINGS, case, findings, rows_of
 
 

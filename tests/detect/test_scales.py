@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from nsm.decode.events import FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
 from nsm.detect import (
     arp_sweep,
     block_scan,
@@ -24,6 +23,7 @@ from nsm.iana import PROTO_ICMP, PROTO_TCP, PROTO_UDP
 from nsm.model.flow import Outcome
 from nsm.model.interfaces import DetectorSpec
 from nsm.model.table import Rows
+from nsm.model.traffic import FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
 from tests.detect.rows import (
     INSIDE,
     OUTSIDE,

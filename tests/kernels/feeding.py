@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nsm.decode.rows import DecodedRows, Decoder, DecodeSettings
+from nsm.decode.rows import DecodedRows, Decoder
+from nsm.decode.settings import DecodeSettings
 from nsm.model.batch import PacketBatch
 from tests.kernels.naive import BITS, Row
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nsm.decode.rows import Decoder, DecodeSettings
+from nsm.decode.rows import Decoder
+from nsm.decode.settings import DecodeSettings
 from tests.kernels import naive
 from tests.kernels.feeding import batch_of, decoded
 from tests.kernels.frames import SYN, ether, framed, icmp_ip, ip, tcp_ip, udp_ip

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from nsm.kernels.jit import COMPILED
 from nsm.model.flow import EndReason, Report
-from nsm.track.settings import FlowSettings
-from nsm.track.worker import Worker, WorkerSettings
+from nsm.track.settings import FlowSettings, WorkerSettings
+from nsm.track.worker import Worker
 from tests.kernels import naive
 from tests.kernels.feeding import batch_of
 from tests.kernels.frames import ACK, FIN, PSH, RST, SYN, framed, icmp_ip, ip, tcp_ip, udp_ip

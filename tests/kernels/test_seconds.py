@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsm.track.settings import FlowSettings
-from nsm.track.worker import Worker, WorkerSettings
+from nsm.track.settings import FlowSettings, WorkerSettings
+from nsm.track.worker import Worker
 from tests.kernels import naive
 from tests.kernels.feeding import batch_of
 from tests.kernels.frames import arp, framed, ip

@@ -27,14 +27,17 @@ folder = sys.argv[1]
 warm(lambda line: None)
 before = [len(kernel.signatures) for kernel, _ in KERNELS]
 
-from nsm.capture.afpacket import CaptureSettings, RingSource, ring_shape
-from nsm.capture.bpf import filtered
+from nsm.capture.afpacket import RingSource
+from nsm.capture.packet_socket import ring_shape
+from nsm.capture.settings import CaptureSettings
+from nsm.capture.filtered import filtered
 from nsm.capture.reading import open_capture
 from nsm.capture.writing import CaptureWriter, Rotation
-from nsm.pipeline import run_worker
+from nsm.track.worker import run_worker
 from nsm.run.reading import read
-from nsm.track.tracker import TrackOptions
-from nsm.track.worker import Worker, WorkerSettings
+from nsm.track.settings import TrackOptions
+from nsm.track.settings import WorkerSettings
+from nsm.track.worker import Worker
 
 frame = bytes.fromhex(
     "02000000000102000000000208004500002800004000400600000102030405060708"

@@ -14,7 +14,7 @@ import pytest
 
 from lab.namespaces import Namespaces
 from lab.service import LiveService, wait_for
-from nsm.run.recent import AFTER_MAX, BEFORE_MAX
+from nsm.run.capsule_records import AFTER_MAX, BEFORE_MAX
 from nsm.store.reader import Reader
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]

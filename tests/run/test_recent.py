@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsm.kernels.layers import LINK_ETHERNET
+from nsm.kernels.constants import LINK_ETHERNET
 from nsm.model.batch import PacketBatch
-from nsm.run.recent import AFTER_MAX, BEFORE_MAX, CAPSULE_BYTES_MAX, Keeper, Recent, Request, around, pcapng, time_of
+from nsm.run.capsule_records import AFTER_MAX, AFTER_S, BEFORE_MAX, CAPSULE_BYTES_MAX, Request, around, pcapng, time_of
+from nsm.run.recent import Keeper, Recent
 
 SECOND_NS = 1_000_000_000
 A, B, C = "10.0.0.1", "10.0.0.2", "10.0.0.3"
@@ -126,7 +127,7 @@ def test_the_answer_has_what_came_before_and_what_follows() -> None:
     keeper.ask(request(1.5), now_s=10.0)
     keeper.add(batch_of([(2 * SECOND_NS, frame(B, A))]))
     assert keeper.ready(10.5) == []
-    (answer,) = keeper.ready(10.0 + Keeper.AFTER_S)
+    (answer,) = keeper.ready(10.0 + AFTER_S)
     assert [time_of(record) for record in answer["records"]] == [SECOND_NS, 2 * SECOND_NS]
     assert keeper.ready(99.0) == []
 

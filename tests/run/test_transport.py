@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nsm.model.records import empty_records
 from nsm.model.table import TEXT, Rows, Table
 from nsm.run.transport import TABLES, decode, encode, lengths_of, read_message, records_message, records_of
-from nsm.track.worker import Worker, WorkerSettings, empty_records
+from nsm.track.settings import WorkerSettings
+from nsm.track.worker import Worker
 from tests.data.detect.make import CASES, in_time
 from tests.kernels.feeding import batch_of
 

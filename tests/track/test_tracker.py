@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from nsm.model.flow import EndReason, Outcome, Report
+from nsm.model.records import Records
 from nsm.model.table import Rows
 from nsm.track.merge import Merger
-from nsm.track.settings import FlowSettings
-from nsm.track.tracker import Counters, TrackOptions
-from nsm.track.worker import Records, Worker, WorkerSettings
+from nsm.track.settings import FlowSettings, TrackOptions, WorkerSettings
+from nsm.track.tracker import Counters
+from nsm.track.worker import Worker
 from tests.data.detect.make import OURS, SERVER, connection
 from tests.kernels.feeding import batch_of
 from tests.kernels.frames import ACK, RST, SYN, Timed, tcp, udp, udp_ip, unreachable

@@ -10,7 +10,7 @@ import msgspec
 
 from nsm.bounded.tables import LruDict
 from nsm.model.finding import Alert, Finding, Severity
-from nsm.settings.section import SettingsSection
+from nsm.settings.section import Count, Seconds, SettingsSection
 
 # Impact words as numbers, and risk as words: docs/detections.md, "Severity".
 IMPACT: Final = {
@@ -22,9 +22,9 @@ LEVELS: Final = ((75, Severity.CRITICAL), (50, Severity.HIGH), (25, Severity.MED
 class AlertSettings(msgspec.Struct, frozen=True):
     """When the same finding is a new alert, and how many are held."""
 
-    quiet_s: float = 3_600.0
+    quiet_s: Seconds = 3_600.0
     """A finding with the key of an alert that was quiet for longer begins a new one (Zeek's suppression interval)."""
-    open_max: int = 10_000
+    open_max: Count = 10_000
     """Alerts that findings can still be added to; the least recently seen leaves and is counted."""
 
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from nsm.capture.source import SourceCounters
-from nsm.kernels.layers import LINK_ETHERNET
+from nsm.kernels.constants import LINK_ETHERNET
 from nsm.model.batch import PacketBatch
 
 SYN, ACK, RST, FIN, PSH = 0x02, 0x10, 0x04, 0x01, 0x08

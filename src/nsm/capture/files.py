@@ -24,7 +24,7 @@ import zstandard
 from nsm.capture.source import SourceCounters, shown
 from nsm.errors import CaptureError
 from nsm.kernels import index as ix
-from nsm.kernels.layers import (
+from nsm.kernels.constants import (  # fmt: skip
     LINK_AVS,
     LINK_CHDLC,
     LINK_ETHERNET,
@@ -44,7 +44,7 @@ from nsm.kernels.layers import (
     LINK_SLL,
     LINK_SLL2,
     LINK_WIFI,
-)  # fmt: skip
+)
 from nsm.model.batch import BATCH_PACKETS, PacketBatch
 
 BLOCK_BYTES: Final = 262_144  # read at once

@@ -105,13 +105,15 @@ def command(context: Context, /, path: str, **options: Any) -> None:
 
 def _source(options: dict[str, Any]) -> tuple[Source, str, int]:
     """(source, name of the interface, link type); CaptureError when it cannot be opened."""
-    from nsm.capture.bpf import filtered
+    from nsm.capture.filtered import filtered
     from nsm.capture.reading import open_capture
 
     if options["source_file"]:
         return filtered(open_capture(options["source_file"]), options["bpf"]), "", 1
-    from nsm.capture.afpacket import CaptureSettings, RingSource, link_of, open_socket
+    from nsm.capture.afpacket import RingSource
     from nsm.capture.interfaces import default_interface
+    from nsm.capture.packet_socket import link_of, open_socket
+    from nsm.capture.settings import CaptureSettings
     from nsm.errors import CaptureError
 
     interface = options["interface"] or default_interface()

@@ -12,7 +12,7 @@ from nsm.kernels.layers import FRAGMENT, LARGE
 from nsm.model.address import V4_PREFIX
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array, Rows
-from nsm.model.traffic import ANOMALY, ARP
+from nsm.model.traffic import ANOMALY, ARP, FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
 
 # Name of each bit of ``bads``: Suricata's decoder events.
 NAMES: Final = (
@@ -27,10 +27,6 @@ NAMES: Final = (
     "decoder.tunnel.pkt_too_small", "decoder.too_many_layers", "decoder.ipv4.csum_invalid", "decoder.l4.csum_invalid",
 )  # fmt: skip
 ANOMALY_BITS: Final = (1 << len(NAMES)) - 1
-FRAGMENT_TOO_LARGE: Final = "decoder.ipv4.frag_pkt_too_large"
-# Inputs of detectors, no anomalies: these never leave as events.
-LARGE_PACKET: Final = "nsm.large_packet"
-TINY_FRAGMENT: Final = "nsm.tiny_fragment"
 TINY_FRAGMENT_BYTES: Final = 256  # RFC 1858, section 3: a first fragment must hold the transport header; ours, generous
 EVENTS_PER_SECOND_MAX: Final = 100  # of one name; the rest of that second is counted in SECOND rows
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-import msgspec
 import numpy as np
 
+from nsm.decode.settings import DecodeSettings
 from nsm.kernels.checksum import verify
 from nsm.kernels.decode import ROWS_PER_PACKET_MAX, decode
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array
-from nsm.settings.section import SettingsSection
 
 # Name and dtype of each column, in the order of the kernel's arguments.
 COLUMNS: Final = (
@@ -21,20 +20,6 @@ COLUMNS: Final = (
     ("acks", "uint32"), ("windows", "uint16"), ("flag_bytes", "uint8"), ("ttls", "uint8"), ("vlans_inner", "uint16"),
     ("icmps", "uint16"),
 )  # fmt: skip
-
-
-class DecodeSettings(msgspec.Struct, frozen=True):
-    """What the decoder looks into, and which packets it marks as large."""
-
-    large_icmp_bytes: int = 1_000
-    """ICMP payload above which a packet is marked large; ping sends 56, path MTU tests up to 1,472."""
-    large_udp_bytes: int = 4_096
-    """UDP payload above which a datagram is marked large: larger than any DNS answer that EDNS asks for."""
-    teredo: bool = True
-    """Look into IPv6 carried by UDP port 3544 (RFC 4380)."""
-
-
-SETTINGS: Final = SettingsSection(name="decode", struct=DecodeSettings)
 
 
 class DecodedRows:

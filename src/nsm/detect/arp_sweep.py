@@ -18,6 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
 from nsm.model.traffic import ARP
+from nsm.settings.section import Count, Share
 
 SIGNATURE_ID: Final = 9_000_004
 REQUEST, REPLY = 1, 2
@@ -29,17 +30,17 @@ ANY: Final = 0xFFFF00000000  # 0.0.0.0: a probe for one's own address (RFC 5227)
 class ArpSweepSettings(msgspec.Struct, frozen=True):
     """Thresholds of distinct addresses asked for and not answered."""
 
-    burst_hosts: int = 15
+    burst_hosts: Count = 15
     """Within three seconds."""
-    half_minute_hosts: int = 30
+    half_minute_hosts: Count = 30
     """Within 30 seconds."""
-    hour_hosts: int = 120
+    hour_hosts: Count = 120
     """Within an hour."""
-    unanswered_share: float = 0.5
+    unanswered_share: Share = 0.5
     """At least this part of the addresses asked for has to be silent."""
-    in_turn_share: float = 0.6
+    in_turn_share: Share = 0.6
     """Where no answer is seen at all, at least this part of the questions has to go to the next address."""
-    sources_max: int = 16_384
+    sources_max: Count = 16_384
     """Hosts watched at once; beyond, new ones are refused and counted."""
 
 

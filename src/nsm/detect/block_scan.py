@@ -18,6 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
+from nsm.settings.section import Count, Share
 from nsm.track.contacts import QUIET, Contact, contacts
 
 SIGNATURE_ID: Final = 9_000_003
@@ -29,17 +30,17 @@ LATELY_S: Final = 600  # answers in the last ten minutes speak for a source
 class BlockScanSettings(msgspec.Struct, frozen=True):
     """Thresholds of distinct failed (host, port) pairs of TCP; measurements behind them are in docs/detections.md."""
 
-    minute_pairs: int = 40
+    minute_pairs: Count = 40
     """Within a minute."""
-    hour_pairs: int = 80
+    hour_pairs: Count = 80
     """Within an hour."""
-    day_pairs: int = 160
+    day_pairs: Count = 160
     """Within a day."""
-    each_min: int = 5
+    each_min: Count = 5
     """More than so many hosts and more than so many ports are in it."""
-    failed_share: float = 0.7
+    failed_share: Share = 0.7
     """At least this part of the source's first contacts must have failed."""
-    sources_max: int = 65_536
+    sources_max: Count = 65_536
     """Sources watched at once; beyond, new ones are refused and counted."""
 
 

@@ -18,6 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
+from nsm.settings.section import Count
 from nsm.track.contacts import SYN, Contact, contacts
 
 SIGNATURE_ID: Final = 9_000_030
@@ -29,13 +30,13 @@ SOURCES_KEPT: Final = 64
 class FailedConnectionsSettings(msgspec.Struct, frozen=True):
     """Thresholds of failed TCP connections to one port of one host."""
 
-    five_minutes_tries: int = 20
+    five_minutes_tries: Count = 20
     """Within five minutes."""
-    hour_tries: int = 60
+    hour_tries: Count = 60
     """Within an hour."""
-    sources_max: int = 5
+    sources_max: Count = 5
     """More sources than this failing at one service within a minute are an outage or a flood."""
-    keys_max: int = 32_768
+    keys_max: Count = 32_768
     """(source, target, port) watched at once; beyond, new ones are refused and counted."""
 
 

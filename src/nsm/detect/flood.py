@@ -21,6 +21,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
 from nsm.model.traffic import TARGET
+from nsm.settings.section import Count, Share
 from nsm.track.contacts import group_address
 
 SIGNATURES: Final = {
@@ -37,19 +38,19 @@ CLEAR_US: Final = 600_000_000  # a flood that comes back after ten minutes is a 
 class FloodSettings(msgspec.Struct, frozen=True):
     """Rates per second of packet time; measurements behind them are in docs/detections.md."""
 
-    syn_rate: int = 1_000
+    syn_rate: Count = 1_000
     """SYN in any second."""
-    syn_rate_sustained: int = 200
+    syn_rate_sustained: Count = 200
     """SYN a second, for three seconds."""
-    udp_rate: int = 5_000
+    udp_rate: Count = 5_000
     """UDP packets without answer in any second."""
-    icmp_rate: int = 2_000
+    icmp_rate: Count = 2_000
     """ICMP packets in any second."""
-    tcp_rate: int = 5_000
+    tcp_rate: Count = 5_000
     """TCP packets other than SYN, of flows without answer, in any second."""
-    completed_share: float = 0.2
+    completed_share: Share = 0.2
     """Below this part of completed handshakes (UDP: of answered flows) it is a flood."""
-    targets_max: int = 16_384
+    targets_max: Count = 16_384
     """Targets watched at once; the least recently seen leaves and is counted."""
 
 

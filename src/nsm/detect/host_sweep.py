@@ -18,6 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
+from nsm.settings.section import Count, Factor, Share
 from nsm.track.contacts import QUIET, Address, Contact, contacts
 
 SIGNATURE_ID: Final = 9_000_002
@@ -32,23 +33,23 @@ P2P_PORTS: Final = frozenset({4662, 4672, 6346, 6347, 51413, *range(6881, 7000)}
 class HostSweepSettings(msgspec.Struct, frozen=True):
     """Thresholds of distinct failed hosts; measurements behind them are in docs/detections.md."""
 
-    burst_hosts: int = 12
+    burst_hosts: Count = 12
     """Within three seconds, from anywhere."""
-    minute_hosts: int = 20
+    minute_hosts: Count = 20
     """Within a minute, from outside the local networks."""
-    hour_hosts: int = 40
+    hour_hosts: Count = 40
     """Within an hour, from outside."""
-    day_hosts: int = 100
+    day_hosts: Count = 100
     """Within a day, from outside."""
-    inside_factor: float = 1.6
+    inside_factor: Factor = 1.6
     """The three windows above are this much longer-suffering with sources of the local networks."""
-    failed_share: float = 0.7
+    failed_share: Share = 0.7
     """At least this part of the first contacts must have failed."""
-    echo_failed_share: float = 0.25
+    echo_failed_share: Share = 0.25
     """ICMP echo: at least this part of the hosts must have been silent (a monitor's are there)."""
-    hosts_per_network: float = 3.0
+    hosts_per_network: Factor = 3.0
     """UDP, and TCP on ports without a known service: at least so many hosts for each /24 or /64 (peers are spread)."""
-    keys_max: int = 65_536
+    keys_max: Count = 65_536
     """(source, port) pairs watched at once; beyond, new ones are refused and counted."""
 
 

@@ -12,13 +12,13 @@ from typing import Final
 import msgspec
 
 from nsm.bounded.tables import LruDict
-from nsm.decode.events import FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, proto_name
 from nsm.model.address import text
 from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
-from nsm.model.traffic import ANOMALY
+from nsm.model.traffic import ANOMALY, FRAGMENT_TOO_LARGE, LARGE_PACKET, TINY_FRAGMENT
+from nsm.settings.section import Count
 
 TELL: Final = {
     LARGE_PACKET: (9_000_020, "Unusually large packet", Severity.INFO),
@@ -30,9 +30,9 @@ TELL: Final = {
 class LargePacketSettings(msgspec.Struct, frozen=True):
     """The sizes themselves are settings of the decoder (decode.large_icmp_bytes, decode.large_udp_bytes)."""
 
-    tiny_fragments: int = 20
+    tiny_fragments: Count = 20
     """Tiny fragments of one pair of hosts before they are told."""
-    pairs_max: int = 16_384
+    pairs_max: Count = 16_384
     """(source, target, kind) told of at once; the least recently seen leaves and is counted."""
 
 

@@ -19,6 +19,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW, Outcome, Report
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Array, Rows
+from nsm.settings.section import Count, Duration
 from nsm.track.contacts import group_address
 
 SIGNATURE_ID: Final = 9_000_040
@@ -28,11 +29,11 @@ HOUR_US: Final = 3_600_000_000
 class NewExternalSettings(msgspec.Struct, frozen=True):
     """How long is learned, and how much is remembered."""
 
-    learn_hours: float = 24.0
+    learn_hours: Duration = 24.0
     """Traffic from the start in which everything is new and nothing is told."""
-    networks_max: int = 262_144
+    networks_max: Count = 262_144
     """Outside networks remembered; the least recently seen leaves and is counted."""
-    hosts_max: int = 16_384
+    hosts_max: Count = 16_384
     """Hosts of ours counted at once; the least recently seen leaves."""
 
 

@@ -18,6 +18,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW, Report
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Array, Rows
+from nsm.settings.section import Count, Duration
 
 SIGNATURE_ID: Final = 9_000_041
 MINUTE_US: Final = 60_000_000
@@ -26,9 +27,9 @@ MINUTE_US: Final = 60_000_000
 class NewHostSettings(msgspec.Struct, frozen=True):
     """How long is learned, and how many hosts are remembered."""
 
-    learn_minutes: float = 10.0
+    learn_minutes: Duration = 10.0
     """Traffic from the start in which every host is taken for known."""
-    hosts_max: int = 65_536
+    hosts_max: Count = 65_536
     """Hosts remembered; the least recently seen leaves and is counted."""
 
 

@@ -19,6 +19,7 @@ from nsm.model.finding import Explain, Finding, NearMiss, Severity
 from nsm.model.flow import FLOW
 from nsm.model.interfaces import DetectorSpec, Surroundings
 from nsm.model.table import Rows
+from nsm.settings.section import Count, Factor, Share
 from nsm.track.contacts import ACK_SCAN, FIN_SCAN, MAIMON_SCAN, NULL_SCAN, XMAS_SCAN, Contact, contacts
 
 SIGNATURE_ID: Final = 9_000_001
@@ -39,19 +40,19 @@ def family_of(contact: Contact) -> str:
 class PortScanSettings(msgspec.Struct, frozen=True):
     """Thresholds of distinct failed ports; measurements behind them are in docs/detections.md."""
 
-    burst_ports: int = 8
+    burst_ports: Count = 8
     """Within a second, from anywhere."""
-    minute_ports: int = 15
+    minute_ports: Count = 15
     """Within a minute, from outside the local networks."""
-    hour_ports: int = 25
+    hour_ports: Count = 25
     """Within an hour, from outside."""
-    day_ports: int = 40
+    day_ports: Count = 40
     """Within a day, from outside."""
-    inside_factor: float = 1.6
+    inside_factor: Factor = 1.6
     """The three windows above are this much longer-suffering with sources of the local networks."""
-    failed_share: float = 0.7
+    failed_share: Share = 0.7
     """At least this part of the first contacts of the pair must have failed."""
-    pairs_max: int = 65_536
+    pairs_max: Count = 65_536
     """(source, target) pairs watched at once; beyond, new ones are refused and counted."""
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from nsm.kernels import decode as dec
 from nsm.kernels import table as t
+from nsm.kernels.constants import TICK_NS, TURN_ZEEK
 from nsm.kernels.history import H_IP, H_RARE, HIST, begin, datagram, hopeless, scaled, segment
 from nsm.kernels.jit import get, inline, kernel, ld16, ld32, prefetch, put
 from nsm.kernels.layers import IP_CHECKSUM, L4_CHECKSUM
@@ -25,7 +26,6 @@ NEW, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK,
 OPENED, PROGRESS, ENDED = 0, 1, 2
 TIMEOUT, SHUTDOWN, FORCED, REUSE = 1, 2, 3, 4
 MIDSTREAM, TURNED, LATE_ANSWER, FRAGMENT, TUNNELLED = 1, 2, 4, 8, 16
-TURN_NEVER, TURN_PORT, TURN_ZEEK = 0, 1, 2  # who is turned round by port; only a SYN-ACK; also by ports alone
 AHEAD_SLOT, AHEAD_RECORD = 16, 8  # rows between a prefetch and its use
 PORTS_LONG: Final = (21, 22, 23, 513)  # Zeek, scripts/base/protocols/conn/inactivity.zeek: one hour
 CHECKSUMS = IP_CHECKSUM | L4_CHECKSUM
@@ -364,7 +364,7 @@ def track(
          targets u64[j * TARGET]; st i64[ST_WORDS]
     """
     tick = get(st, t.ST_TICK)
-    next_tick_ns = (tick + 1) * t.TICK_NS
+    next_tick_ns = (tick + 1) * TICK_NS
     second = tick // 4
     mask = np.int64(slots.size - 1)
     room = out.size // (t.OUT + HIST) - 4

@@ -205,7 +205,8 @@ def index_ring_block(
     In:  data u8[ring]; packets i64: frames left in the block; block_stop i64: first byte behind it;
          skip_outgoing bool: leave out what this host sent (loopback shows every packet twice)
     Out: as index_pcap; state[NEXT] is the next frame header, state[STATUS] the number of frames left;
-         ``vlan`` has the tag that the kernel took out of the frame, identifier + 0x1000, 0 none
+         ``vlan`` has the tag that the kernel took out of the frame, identifier + 0x1000, 0 none; its 4 bytes
+         count in ``wirelen``, as they were on the wire
     """
     n = 0
     left = packets
@@ -222,9 +223,10 @@ def index_ring_block(
         if not (skip_outgoing and get(data, at + TP_PKTTYPE) == PACKET_OUTGOING):
             ts = np.int64(ld32le(data, at + TP_SEC)) * NS + np.int64(ld32le(data, at + TP_NSEC))
             tag = np.int64(0)
+            wire = np.int64(ld32le(data, at + TP_LEN))
             if np.int64(ld32le(data, at + TP_STATUS)) & TP_STATUS_VLAN_VALID:
                 tag = (np.int64(ld32le(data, at + TP_VLAN)) & 0xFFF) + 0x1000
-            wire = np.int64(ld32le(data, at + TP_LEN))
+                wire += 4
             _store(n, mac, captured, wire, ts, link, iface, tag,
                    ts_ns, offset, caplen, wirelen, links, ifaces, vlan, state)  # fmt: skip
             n += 1

@@ -10,6 +10,27 @@ from typing import Final
 
 import numpy as np
 
+from nsm.kernels.constants import (
+    LINK_AVS,
+    LINK_CHDLC,
+    LINK_ETHERNET,
+    LINK_IPV4,
+    LINK_IPV6,
+    LINK_LOOP,
+    LINK_NULL,
+    LINK_PPI,
+    LINK_PPP,
+    LINK_PPP_HDLC,
+    LINK_PPPOE,
+    LINK_PRISM,
+    LINK_RADIOTAP,
+    LINK_RAW,
+    LINK_RAW_A,
+    LINK_RAW_B,
+    LINK_SLL,
+    LINK_SLL2,
+    LINK_WIFI,
+)
 from nsm.kernels.jit import get, inline, ld16, ld32
 
 # EtherTypes: IEEE 802 numbers. Pseudo types below zero are ours.
@@ -18,11 +39,6 @@ VLAN_8021Q, VLAN_8021AD, VLAN_9100, VLAN_9200 = 0x8100, 0x88A8, 0x9100, 0x9200
 MPLS, MPLS_MULTICAST, PPPOE, VNTAG, ETAG, NSH, ITAG = 0x8847, 0x8848, 0x8864, 0x8926, 0x893F, 0x894F, 0x88E7
 FABRICPATH = 0x8903
 NONE, ETHERNET, BY_NIBBLE, PPP = -1, -2, -3, -4
-
-# Link types: https://www.tcpdump.org/linktypes.html
-LINK_NULL, LINK_ETHERNET, LINK_PPP, LINK_PPP_HDLC, LINK_PPPOE, LINK_CHDLC = 0, 1, 9, 50, 51, 104
-LINK_RAW_A, LINK_RAW_B, LINK_RAW, LINK_WIFI, LINK_LOOP, LINK_SLL = 12, 14, 101, 105, 108, 113
-LINK_PRISM, LINK_RADIOTAP, LINK_AVS, LINK_PPI, LINK_IPV4, LINK_IPV6, LINK_SLL2 = 119, 127, 163, 192, 228, 229, 276
 
 # Bits of ``bad``. 0 to 29 are decoder events; 30 and 31 are ours and no anomaly.
 (

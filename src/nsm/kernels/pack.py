@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from nsm.kernels.constants import LINK_ETHERNET
 from nsm.kernels.jit import get, inline, kernel, put
-from nsm.kernels.layers import LINK_ETHERNET
 
 PCAP, PCAPNG = 0, 1
 BYTES, WHY = 0, 1  # positions in ``state``
@@ -53,7 +53,6 @@ def pack(data, ts_ns, offset, caplen, wirelen, links, vlan, first, count, form, 
             why = np.int64(TIME)
             break
         source, size = get(offset, number), np.int64(get(caplen, number))
-        wire = np.int64(get(wirelen, number))
         tag = np.int64(get(vlan, number))
         tagged = tag != 0 and size >= TAG_AT and np.int64(get(links, number)) == LINK_ETHERNET
         total = size + 4 if tagged else size
@@ -75,7 +74,7 @@ def pack(data, ts_ns, offset, caplen, wirelen, links, vlan, first, count, form, 
             _put32(out, at + 4, ts % 1_000_000_000)
             head = np.int64(8)
         _put32(out, at + head, kept)
-        _put32(out, at + head + 4, wire + 4 if tagged else wire)
+        _put32(out, at + head + 4, np.int64(get(wirelen, number)))
         body = at + head + 8
         if tagged and kept >= TAG_AT + 4:
             _copy(data, source, out, body, TAG_AT)

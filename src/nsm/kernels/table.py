@@ -49,12 +49,10 @@ CFG_UNANSWERED_NS, CFG_PROGRESS_NS, CFG_SHARD, CFG_SHARDS, CFG_MIDSTREAM, CFG_TU
 ST_WORDS: Final = 24
 WHY_DONE, WHY_TICK, WHY_FULL = 0, 1, 2
 
-TICK_NS: Final = 250_000_000
 SECOND_NS: Final = 1_000_000_000
 BUCKETS: Final = 512
 # Flows are dealt into so many parts, whatever the seed and the number of workers; a worker takes whole parts. The bound on
 # a target's flows holds for each part, so that the same flows are counted there however many workers there are.
-PARTS: Final = 8
 EVICT_LOOKS: Final = 64
 
 # A target: its key, its counters, one source, and its slot.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from nsm.kernels import table as t
+from nsm.kernels.constants import TICK_NS
 from nsm.kernels.flows import OPENED, PROGRESS, SHUTDOWN, TIMEOUT, close, release
 from nsm.kernels.jit import get, inline, kernel, put
 from nsm.kernels.table import REC, U1, emit
@@ -115,7 +116,7 @@ def advance(
             put(st, t.ST_CURSOR, np.int64(0))
             phase = np.int64(PHASE_PENDING)
         tick = get(st, t.ST_TICK)
-        now = tick * t.TICK_NS
+        now = tick * TICK_NS
         if phase == PHASE_PENDING:
             put(st, t.ST_PHASE, np.int64(PHASE_PENDING))
             if not _pending(rec, cold, hist, ring, cfg, st, tick, now, room, out):

@@ -6,6 +6,12 @@ from typing import Final
 
 from nsm.model.table import Column, Table
 
+# Names of events in ANOMALY that detectors look for.
+FRAGMENT_TOO_LARGE: Final = "decoder.ipv4.frag_pkt_too_large"
+# Inputs of detectors, no anomalies: these never leave as events.
+LARGE_PACKET: Final = "nsm.large_packet"
+TINY_FRAGMENT: Final = "nsm.tiny_fragment"
+
 SECOND: Final = Table(
     "second",
     "What one interface carried in one second of packet time",

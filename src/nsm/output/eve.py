@@ -20,8 +20,8 @@ from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_NAMES, PROTO_SCTP, PROTO_TC
 from nsm.model.address import halves, texts
 from nsm.model.finding import Alert, Severity
 from nsm.model.flow import APPS, EndReason, FlowState, Report, TcpState
+from nsm.model.records import TICK_US
 from nsm.model.table import Array, Rows
-from nsm.track.worker import TICK_US
 
 STATES: Final = tuple(state.name.lower() for state in FlowState)
 REASONS: Final = ("unknown", *(reason.name.lower() for reason in EndReason if reason))

@@ -12,6 +12,7 @@ import msgspec
 
 from nsm.errors import SinkError
 from nsm.model.interfaces import SinkSpec
+from nsm.settings.section import Bytes, Count
 
 
 class EveFileSettings(msgspec.Struct, frozen=True):
@@ -19,9 +20,9 @@ class EveFileSettings(msgspec.Struct, frozen=True):
 
     path: str = ""
     """The file; empty: none is written."""
-    file_bytes_max: int = 268_435_456
+    file_bytes_max: Bytes = 268_435_456
     """At this size the file is renamed to .1, .1 to .2, and so on."""
-    files_max: int = 4
+    files_max: Count = 4
     """Renamed files kept."""
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from nsm.model.address import Networks
 from nsm.model.finding import Alert
 from nsm.model.flow import Report
+from nsm.model.records import Records, empty_records
 from nsm.model.table import Rows
 from nsm.output.eve import EveWriter, in_order
 from nsm.output.eve_file import EveFile, EveFileSettings
@@ -37,7 +38,6 @@ from nsm.run.transport import Message, encode, records_of
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
 from nsm.track.merge import Merger
-from nsm.track.worker import Records, empty_records
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from nsm.model.finding import Alert
-from nsm.run.recent import Keeper, Request, around, pcapng
+from nsm.run.capsule_records import AFTER_S, Request, around, pcapng
 
 ASKED_PER_SECOND_MAX: Final = 10  # storage.md 10
-GATHER_S: Final = Keeper.AFTER_S + 1.0  # from the question to the capsule: workers answer in between
+GATHER_S: Final = AFTER_S + 1.0  # from the question to the capsule: workers answer in between
 SNAPLEN: Final = 262_144
 
 

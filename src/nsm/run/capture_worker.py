@@ -18,16 +18,20 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from nsm.capture.afpacket import CaptureSettings, RingSource
+from nsm.capture.afpacket import RingSource
 from nsm.capture.demo import DemoSource
+from nsm.capture.settings import CaptureSettings
 from nsm.capture.source import Source, SourceCounters
 from nsm.errors import CaptureError
+from nsm.model.records import Records
 from nsm.model.table import Rows
+from nsm.run.capsule_records import Request
 from nsm.run.child import begin, on_end
 from nsm.run.links import ANALYST, Sender, socket_path
-from nsm.run.recent import Keeper, Recent, Request
+from nsm.run.recent import Keeper, Recent
 from nsm.run.transport import Message, encode
-from nsm.track.worker import Records, Worker, WorkerSettings
+from nsm.track.settings import WorkerSettings
+from nsm.track.worker import Worker
 
 log = logging.getLogger(__name__)
 

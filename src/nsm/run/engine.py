@@ -8,9 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from nsm.alert.desk import SETTINGS as ALERT
-from nsm.decode.rows import SETTINGS as DECODE
+from nsm.decode.settings import SETTINGS as DECODE
 from nsm.errors import SettingsError
-from nsm.kernels.flows import TURN_NEVER, TURN_PORT, TURN_ZEEK
+from nsm.kernels.constants import TURN_NEVER, TURN_PORT, TURN_ZEEK
 from nsm.model.address import Networks
 from nsm.output.eve import EveOptions
 from nsm.pipeline import HOME_NET, Analyst, detector_specs
@@ -18,9 +18,7 @@ from nsm.settings.load import Settings, load
 from nsm.settings.read_settings import ReadSettings
 from nsm.settings.section import SettingsSection
 from nsm.track.settings import SETTINGS as FLOW
-from nsm.track.settings import SURICATA, ZEEK, FlowSettings
-from nsm.track.tracker import TrackOptions
-from nsm.track.worker import WorkerSettings
+from nsm.track.settings import SURICATA, ZEEK, FlowSettings, TrackOptions, WorkerSettings
 
 PROFILES: Final[dict[str, FlowSettings]] = {"default": FlowSettings(), "suricata": SURICATA, "zeek": ZEEK}
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from nsm.capture.bpf import filtered
+from nsm.capture.filtered import filtered
 from nsm.capture.reading import open_capture
 from nsm.capture.source import shown
 from nsm.errors import CaptureError, RuleError
-from nsm.kernels.table import PARTS
+from nsm.kernels.constants import PARTS
 from nsm.model.flow import FLOW, Report
+from nsm.model.records import Records
 from nsm.model.table import Rows
 from nsm.output.eve import EveWriter, in_order
-from nsm.pipeline import Result, analysed, run_worker
+from nsm.pipeline import Result, analysed
 from nsm.run.engine import Engine, engine_sections
 from nsm.settings.read_settings import read_settings
-from nsm.track.worker import Records
+from nsm.track.worker import run_worker
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -7,35 +7,22 @@ Records are looked for by the two addresses, which stand side by side in the hea
 
 from __future__ import annotations
 
-import bisect
 import ipaddress
-import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 
 from nsm.kernels import pack as pk
-from nsm.kernels.layers import LINK_ETHERNET
+from nsm.kernels.constants import LINK_ETHERNET
 from nsm.model.batch import PacketBatch
 from nsm.model.table import Array
+from nsm.run.capsule_records import AFTER_S, Request, around
 
-BEFORE_MAX, AFTER_MAX = 20, 30  # storage.md 10
-CAPSULE_BYTES_MAX: Final = 64 * 1024
 NEVER: Final = (1 << 63) - 1
 HEAD_BYTES: Final = 28  # of an enhanced packet block, before the frame
 ADDRESSES_END: Final = 28 + 14 + 8 + 8 + 40  # where addresses lie in a record at most: two tags or PPPoE, then IPv6
 TRIES_MAX: Final = 4_000  # places looked at for one capsule, newest first: a flood has too many
-
-
-class Request(msgspec.Struct, frozen=True):
-    """Which packets: those between two addresses (one may be empty: any) around a time (us)."""
-
-    alert_id: str
-    ts: int
-    src: str
-    dst: str
 
 
 class _Half:
@@ -124,49 +111,12 @@ def _matching(half: _Half, patterns: Sequence[bytes]) -> list[bytes]:
     return [data[int(starts[number]) : ends[number]] for number in sorted(chosen)]
 
 
-def time_of(record: bytes) -> int:
-    """The time of a record, ns."""
-    high, low = struct.unpack_from("<II", record, 12)
-    return int(high << 32 | low)
-
-
-def around(records: list[bytes], ts_us: int) -> list[bytes]:
-    """Of records, those nearest to a time, oldest first; bounded in number before and after it, and in bytes."""
-    ordered = sorted(records, key=time_of)
-    middle = bisect.bisect_right(ordered, ts_us * 1000 + 999, key=time_of)
-    kept, size = [], 0
-    for record in ordered[max(0, middle - BEFORE_MAX) : middle + AFTER_MAX]:
-        size += len(record)
-        if size > CAPSULE_BYTES_MAX - 256:  # room for the blocks at the beginning
-            break
-        kept.append(record)
-    return kept
-
-
-def pcapng(records: Sequence[bytes], link: int, interface: str, snaplen: int) -> bytes:
-    """A capture file of these records. draft-ietf-opsawg-pcapng, sections 4.1 and 4.2."""
-    name = interface.encode()[:64]
-    options = _option(2, name) + _option(9, b"\x09") + _option(0)  # if_name; if_tsresol: 10^-9 s
-    section = _block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
-    return section + _block(1, struct.pack("<HHI", link, 0, snaplen) + options) + b"".join(records)
-
-
-def _option(code: int, value: bytes = b"") -> bytes:
-    return struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4)
-
-
-def _block(kind: int, body: bytes) -> bytes:
-    length = struct.pack("<I", 12 + len(body))
-    return struct.pack("<I", kind) + length + body + length
-
-
 class Keeper:
     """A worker's side: answers a request when what follows the alert has come too.
 
     What was before is taken at once, since a flood would push it out; at most ``WAITING_MAX`` requests wait.
     """
 
-    AFTER_S: Final = 2.0
     WAITING_MAX: Final = 32
 
     def __init__(self, recent: Recent) -> None:
@@ -186,7 +136,7 @@ class Keeper:
         if len(self._waiting) >= self.WAITING_MAX:
             self.refused += 1
             return
-        self._waiting.append((now_s + self.AFTER_S, request, self._recent.find(request)))
+        self._waiting.append((now_s + AFTER_S, request, self._recent.find(request)))
 
     def ready(self, now_s: float) -> list[dict[str, Any]]:
         """Answers that are due: {alert_id, link, records}."""

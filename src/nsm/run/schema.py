@@ -12,7 +12,9 @@ import importlib.util
 import logging
 import os
 import pkgutil
+import re
 from collections.abc import Iterator, Mapping
+from importlib.abc import InspectLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -35,7 +37,7 @@ PACKAGES: Final = (
 def collect() -> tuple[SettingsSection, ...]:
     """Every declared section, by name; SettingsError when two parts declare one name.
 
-    Imports the parts, so it costs what they cost: commands call it when they need settings, not before.
+    Imports the modules that declare some, so it costs what they cost: commands call it when they need settings, not before.
     """
     found: dict[str, SettingsSection] = {}
     for package in PACKAGES:
@@ -65,12 +67,20 @@ def _modules(package: str) -> Iterator[ModuleType]:
     root = importlib.import_module(package)
     yield root
     for info in pkgutil.walk_packages(root.__path__, f"{package}."):
-        if info.name.endswith(".__main__"):
+        if not _declares(info.name):
             continue
         try:
             yield importlib.import_module(info.name)
         except ImportError as error:
             log.warning("cannot load module=%s reason=%s", info.name, error)
+
+
+def _declares(name: str) -> bool:
+    """Does the module's source have a ``SETTINGS``, or a ``SPEC`` that can have some? The others need not be loaded to know."""
+    spec = importlib.util.find_spec(name)
+    loader = spec.loader if spec is not None else None
+    source = loader.get_source(name) if isinstance(loader, InspectLoader) else None
+    return source is None or re.search(r"^(SETTINGS\b|SPEC\b.*Spec\()", source, re.MULTILINE) is not None
 
 
 def load_settings(

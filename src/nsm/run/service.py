@@ -7,14 +7,17 @@ import contextlib
 import logging
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from nsm.capture.afpacket import CaptureSettings, link_of
 from nsm.capture.bpf import compile_filter
+from nsm.capture.packet_socket import link_of
+from nsm.capture.settings import CaptureSettings
+from nsm.kernels.cache import cache_directory, cold
 from nsm.run.logs import log_file
 from nsm.run.privileges import can_capture, keep_net_raw
 from nsm.serve.settings import bind
@@ -80,12 +83,13 @@ def become_owner() -> None:
 
 
 def _warm(ctx: Caller) -> None:
-    """Compile what is not in the cache, once, so that the workers need not all do it."""
-    from nsm.kernels.warm import cold, warm
-
+    """Compile what is not in the cache, once, so that the workers need not all do it; elsewhere, since it takes memory."""
+    os.environ.setdefault("NUMBA_CACHE_DIR", cache_directory())
     if cold():
         ctx.note("compiling kernels, once, about 15 s")
-        warm(lambda text: None)
+        subprocess.run(
+            [sys.executable, "-c", "from nsm.kernels.warm import warm; warm(lambda text: None)"], check=False
+        )
 
 
 def _serve(ctx: Caller, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:

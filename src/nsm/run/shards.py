@@ -11,13 +11,14 @@ from typing import Any, BinaryIO, cast
 
 import msgspec
 
-from nsm.capture.bpf import filtered
+from nsm.capture.filtered import filtered
 from nsm.capture.reading import open_capture
 from nsm.errors import CaptureError
-from nsm.pipeline import run_worker
+from nsm.model.records import Records
 from nsm.run.engine import Engine
 from nsm.run.transport import encode, read_message, records_message, records_of
-from nsm.track.worker import Records, WorkerSettings
+from nsm.track.settings import WorkerSettings
+from nsm.track.worker import run_worker
 
 
 def run_shards(path: str, engine: Engine, workers: int) -> Iterator[tuple[int, Records]]:

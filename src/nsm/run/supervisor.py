@@ -21,8 +21,9 @@ from typing import Any, Final
 import msgspec
 import psutil
 
-from nsm.capture.afpacket import CaptureSettings, open_socket
 from nsm.capture.interfaces import default_interface, interfaces, networks_of
+from nsm.capture.packet_socket import open_socket
+from nsm.capture.settings import CaptureSettings
 from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
 from nsm.pipeline import HOME_NET
 from nsm.run.control import fault_of

@@ -13,12 +13,11 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from nsm.model.flow import FLOW
+from nsm.model.records import Records
 from nsm.model.table import TEXT, Rows, Table
 from nsm.model.traffic import ACTIVITY, ANOMALY, ARP, SECOND, TARGET
-from nsm.track.worker import Records
 
 TABLES: Final[dict[str, Table]] = {table.name: table for table in (FLOW, TARGET, ARP, ANOMALY, SECOND, ACTIVITY)}
 MESSAGE_MAX: Final = 1 << 30
@@ -41,6 +40,8 @@ def encode(kind: str, header: Mapping[str, Any], tables: Sequence[Rows] = ()) ->
 
 
 def _table_bytes(rows: Rows) -> bytes:
+    import pyarrow as pa  # late: not every process sends tables, and it takes 27 MB
+
     arrays, names = [], []
     for name, array in rows.items():
         names.append(name)
@@ -74,6 +75,8 @@ def decode(head: bytes, body: bytes) -> Message:
 
 
 def _rows(table: Table, data: bytes) -> Rows:
+    import pyarrow as pa
+
     with pa.ipc.open_stream(data) as reader:
         batch = pa.Table.from_batches(reader, reader.schema).combine_chunks()
     columns = {}

@@ -6,14 +6,15 @@ import gc
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from nsm.capture.bpf import filtered
+from nsm.capture.filtered import filtered
 from nsm.capture.reading import open_capture
 from nsm.capture.source import Source, SourceCounters
 from nsm.model.batch import PacketBatch
-from nsm.pipeline import Result, run_worker
+from nsm.model.records import Records
+from nsm.pipeline import Result
 from nsm.run.engine import Engine
 from nsm.run.reading import CaptureFile, Reading
-from nsm.track.worker import Records
+from nsm.track.worker import run_worker
 
 COLLECT_EVERY: Final = 64  # results, some million packets, between two searches for cyclic garbage
 

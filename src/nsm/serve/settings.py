@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from nsm.errors import ServiceError, SettingsError
-from nsm.settings.section import SettingsSection
+from nsm.settings.section import Count, Duration, SettingsSection
 
 
 class ServeSettings(msgspec.Struct, frozen=True):
@@ -21,28 +21,28 @@ class ServeSettings(msgspec.Struct, frozen=True):
     allowed_hosts: tuple[str, ...] = ()
     """Names under which the page may be reached besides localhost, this machine's name and any IP address."""
 
-    session_hours: float = 12
+    session_hours: Duration = 12
     """Hours a log-in lasts."""
 
     https: bool = False
     """A proxy in front speaks HTTPS: cookies are then sent over HTTPS alone."""
 
-    clients_max: int = 100
+    clients_max: Count = 100
     """Open pages at once; more are refused."""
 
-    rows_per_second_max: int = 200
+    rows_per_second_max: Count = 200
     """Rows of the event log that one page gets live in a second; above it a fair sample."""
 
-    loud_rows_per_second_max: int = 50
+    loud_rows_per_second_max: Count = 50
     """Rows of medium severity or worse that are sent beside the sample."""
 
-    export_rows_max: int = 5_000_000
+    export_rows_max: Count = 5_000_000
     """Rows of one export; the file ends there, and the log says so."""
 
-    tries_free: int = 5
+    tries_free: Count = 5
     """Wrong passwords from one address before each further one has to wait."""
 
-    wait_max_s: int = 60
+    wait_max_s: Count = 60
     """The longest such wait."""
 
 

@@ -13,6 +13,15 @@ import msgspec
 
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 
+# Bounds of numbers, such that sums of them in nanoseconds fit in 64 bits; a part with closer ones writes its own.
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000)]
+Bytes = Annotated[int, msgspec.Meta(ge=0, le=1 << 50)]
+Age = Annotated[int, msgspec.Meta(ge=0, le=36_500)]  # days or hours
+Duration = Annotated[float, msgspec.Meta(ge=0, le=876_000)]  # hours or minutes
+Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Factor = Annotated[float, msgspec.Meta(ge=0, le=1_000)]
+
 SECRET_REFERENCES: Final = ("file:", "env:")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
-from nsm.settings.section import SettingsSection
+from nsm.settings.section import Age, Bytes, Count, SettingsSection
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
@@ -25,61 +25,61 @@ class StoreSettings(msgspec.Struct, frozen=True):
     )
     """Local networks: decide the direction of a flow, and are first in the rollup of hosts."""
 
-    flow_days: int = 30
+    flow_days: Age = 30
     """Days that flows are kept."""
 
-    other_days: int = 14
+    other_days: Age = 14
     """Days that the other bulk tables are kept."""
 
-    alert_days: int = 400
+    alert_days: Age = 400
     """Days that alerts and their packets are kept."""
 
-    size_max_bytes: int = 0
+    size_max_bytes: Bytes = 0
     """Size of the bulk files; 0: a fifth of the disk, at most 100 GB."""
 
-    free_early_bytes: int = 2 * GIB
+    free_early_bytes: Bytes = 2 * GIB
     """Free space below which the oldest segments go before their age."""
 
-    free_min_bytes: int = 512 * MIB
+    free_min_bytes: Bytes = 512 * MIB
     """Free space below which bulk rows are refused; alerts go on."""
 
-    ballast_bytes: int = 64 * MIB
+    ballast_bytes: Bytes = 64 * MIB
     """A file that is given back first when the disk is full; 0: none."""
 
-    segment_rows: int = 1_000_000
+    segment_rows: Annotated[int, msgspec.Meta(ge=1_000, le=10_000_000)] = 1_000_000
     """Rows that a segment is made of."""
 
-    spool_files_max: int = 64
+    spool_files_max: Count = 64
     """Open batches of one table after which a segment is made of fewer rows."""
 
-    spool_age_s: int = 60
+    spool_age_s: Count = 60
     """Age of the oldest open batch after which ``spool_files_max`` applies."""
 
-    trash_delay_s: int = 120
+    trash_delay_s: Count = 120
     """Seconds a replaced file stays for readers that still have it in their list; twice the longest query."""
 
-    rollup_second_hours: int = 2
+    rollup_second_hours: Age = 2
     """Hours that sums per second are kept."""
 
-    rollup_minute_days: int = 30
+    rollup_minute_days: Age = 30
     """Days that sums per minute are kept."""
 
-    rollup_hour_days: int = 400
+    rollup_hour_days: Age = 400
     """Days that sums per hour are kept."""
 
-    keys_minute_max: int = 200
+    keys_minute_max: Count = 200
     """Hosts, and server ports, that one minute names; the rest are summed as "other"."""
 
-    keys_hour_max: int = 2_000
+    keys_hour_max: Count = 2_000
     """Hosts, and server ports, that one hour names; the rest are summed as "other"."""
 
-    capsule_bytes_max: int = 64 * 1024
+    capsule_bytes_max: Bytes = 64 * 1024
     """Packets kept for one alert."""
 
-    capsules_per_second_max: int = 10
+    capsules_per_second_max: Count = 10
     """Alerts of one second whose packets are kept; more are counted."""
 
-    near_miss_days: int = 30
+    near_miss_days: Age = 30
     """Days that near misses are kept."""
 
 

@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from nsm.model.flow import FLOW
+from nsm.model.records import FIRST_NS, TICK, Records
 from nsm.model.table import Array, Rows, Table
 from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
-from nsm.track.rows import FIRST_NS, TICK
-from nsm.track.worker import Records
 
 
 def _sorted(rows: Rows, *keys: str) -> Rows:

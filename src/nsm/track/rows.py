@@ -9,12 +9,10 @@ import numpy as np
 
 from nsm.kernels import table as t
 from nsm.model.flow import APPS, FLOW, Report
+from nsm.model.records import FIRST_NS, TICK, TICK_US
 from nsm.model.table import Array, Rows
 from nsm.model.traffic import ACTIVITY, TARGET
 
-# Columns that order rows and are no part of the tables.
-TICK: Final = "tick"
-FIRST_NS: Final = "first_ns"
 HISTORY: Final = "history"  # words of kernels/history.py, one bytes object a row; only where they are kept
 
 _APPS = np.array(APPS, object)
@@ -152,7 +150,7 @@ def target_rows(words: Array) -> Rows:
     tick = words[:, t.TARGET].astype(np.int64)
     key = words[:, t.T_KEY]
     columns = {
-        "ts": (tick - 1) * (t.TICK_NS // 1000),
+        "ts": (tick - 1) * TICK_US,
         "dst_hi": words[:, t.T_HI].copy(),
         "dst_lo": words[:, t.T_LO].copy(),
         "port": _half(key, 0),

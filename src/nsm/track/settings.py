@@ -6,9 +6,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from nsm.settings.section import SettingsSection
+from nsm.decode.settings import DecodeSettings
+from nsm.kernels.constants import TURN_PORT
+from nsm.settings.section import Seconds, SettingsSection
 
-Seconds = Annotated[float, msgspec.Meta(gt=0, le=31_536_000)]  # a year: microseconds of it fit in any column
 Records = Annotated[int, msgspec.Meta(ge=64, le=16_777_216)]  # tables of up to 4 GB
 
 
@@ -50,6 +51,7 @@ class FlowSettings(msgspec.Struct, frozen=True):
 
 SETTINGS: Final = SettingsSection(name="flow", struct=FlowSettings)
 
+
 # Suricata's defaults for flow-timeouts, src/flow-timeout defaults: new, established, closed.
 SURICATA: Final = FlowSettings(
     tcp_new_s=60, tcp_established_s=600, tcp_closed_s=60, udp_new_s=30, udp_established_s=300, icmp_new_s=30,
@@ -73,3 +75,26 @@ SERVER_PORTS_UDP: Final = (
     53, 67, 68, 88, 123, 137, 161, 162, 389, 443, 514, 784, 853, 1812, 1813, 2123, 2152, 3389, 3544, 4011, 4754, 4789,
     5060, 5072, 5353, 5355, 6081, 20000,
 )  # fmt: skip
+
+
+class TrackOptions(msgspec.Struct, frozen=True):
+    """What a run decides: which share of the flows, pick-up in mid-stream, turning round by port, hash seed."""
+
+    shard: int = 0
+    shards: int = 1
+    midstream: bool = True
+    turn: int = TURN_PORT
+    history: bool = False
+    seed: int = 0
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    """Everything a worker is made with; plain values, so that it can be sent to another process."""
+
+    decode: DecodeSettings = DecodeSettings()
+    flow: FlowSettings = FlowSettings()
+    options: TrackOptions = TrackOptions()
+    home_net: tuple[str, ...] = ()
+    batch_packets: int = 2_048
+    iface: int = 0
+    checksums: bool = False

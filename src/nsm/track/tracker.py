@@ -9,7 +9,8 @@ import numpy as np
 
 from nsm.decode.rows import DecodedRows
 from nsm.kernels import table as t
-from nsm.kernels.flows import TURN_PORT, track
+from nsm.kernels.constants import PARTS, TICK_NS
+from nsm.kernels.flows import track
 from nsm.kernels.history import HIST
 from nsm.kernels.ticks import TICKS_AHEAD_MAX, activity, advance, finish, identify
 from nsm.model.batch import PacketBatch
@@ -17,22 +18,10 @@ from nsm.model.flow import FLOW
 from nsm.model.table import Array, Rows
 from nsm.model.traffic import TARGET
 from nsm.track.rows import activity_rows, flow_rows, sort_order, target_rows
-from nsm.track.settings import SERVER_PORTS_TCP, SERVER_PORTS_UDP, FlowSettings
+from nsm.track.settings import SERVER_PORTS_TCP, SERVER_PORTS_UDP, FlowSettings, TrackOptions
 
 ACTIVITY_ROWS: Final = 8_192  # flows told of in one second of a live run
 OUT_ROWS: Final = 16_384  # rows that the kernels write before Python takes them away
-TICK_NS: Final = t.TICK_NS
-
-
-class TrackOptions(msgspec.Struct, frozen=True):
-    """What a run decides: which share of the flows, pick-up in mid-stream, turning round by port, hash seed."""
-
-    shard: int = 0
-    shards: int = 1
-    midstream: bool = True
-    turn: int = TURN_PORT
-    history: bool = False
-    seed: int = 0
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -111,7 +100,7 @@ class FlowTracker:
     def feed(self, batch: PacketBatch, rows: DecodedRows) -> None:
         """Take the rows of a batch in; ``rows.flow`` tells the record of each afterwards."""
         if rows.count and self._st[t.ST_TICK] < 0:
-            self._st[t.ST_TICK] = int(batch.ts_ns[rows.pkt[0]]) // t.TICK_NS
+            self._st[t.ST_TICK] = int(batch.ts_ns[rows.pkt[0]]) // TICK_NS
         first = 0
         while first < rows.count:
             first = track(
@@ -126,7 +115,7 @@ class FlowTracker:
             )  # fmt: skip
             if first < rows.count:
                 if self._st[t.ST_WHY] == t.WHY_TICK:
-                    self.advance(int(batch.ts_ns[rows.pkt[first]]) // t.TICK_NS)
+                    self.advance(int(batch.ts_ns[rows.pkt[first]]) // TICK_NS)
                 else:
                     self._collect()
 
@@ -223,13 +212,13 @@ def _configuration(settings: FlowSettings, options: TrackOptions) -> Array:
     return np.array(
         [int(value * 1e9) for value in seconds]
         # Progress is looked for at ticks; less than one would never come to an end.
-        + [settings.unanswered_ms * 1_000_000, max(int(settings.progress_s * 1e9), t.TICK_NS)]
+        + [settings.unanswered_ms * 1_000_000, max(int(settings.progress_s * 1e9), TICK_NS)]
         + [
             options.shard,
             options.shards,
             int(options.midstream),
             options.turn,
-            max(1, settings.flood_flows // (4 * t.PARTS)),
+            max(1, settings.flood_flows // (4 * PARTS)),
             int(options.history),
         ],
         np.int64,

@@ -2,59 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import numpy as np
 
+from nsm.capture.source import Source
 from nsm.decode.events import RateLimit, anomaly_rows, arp_rows
-from nsm.decode.rows import DecodedRows, Decoder, DecodeSettings
+from nsm.decode.rows import DecodedRows, Decoder
+from nsm.errors import CaptureError
 from nsm.kernels import seconds as sec
+from nsm.kernels.constants import TICK_NS
 from nsm.kernels.seconds import count_seconds
 from nsm.model.address import Networks
 from nsm.model.batch import PacketBatch
-from nsm.model.flow import FLOW
+from nsm.model.records import TICK, TICK_US, Records
 from nsm.model.table import Array, Rows, Table
-from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
-from nsm.track.rows import TICK
-from nsm.track.settings import FlowSettings
-from nsm.track.tracker import TICK_NS, Counters, FlowTracker, TrackOptions
+from nsm.model.traffic import ANOMALY, ARP, SECOND
+from nsm.track.settings import WorkerSettings
+from nsm.track.tracker import Counters, FlowTracker
 
-TICK_US: Final = TICK_NS // 1000
-
-
-class Records(msgspec.Struct, frozen=True):
-    """What a worker hands on: rows of complete ticks, each table in canonical order with the extra column ``tick``.
-
-    ``watermark`` is the last complete tick: nothing earlier follows.
-    """
-
-    watermark: int
-    flows: Rows
-    targets: Rows
-    arps: Rows
-    anomalies: Rows
-    seconds: Rows
-
-    @property
-    def tables(self) -> tuple[Rows, ...]:
-        """All of them."""
-        return self.flows, self.targets, self.arps, self.anomalies, self.seconds
-
-    def __len__(self) -> int:
-        return sum(map(len, self.tables))
-
-
-class WorkerSettings(msgspec.Struct, frozen=True):
-    """Everything a worker is made with; plain values, so that it can be sent to another process."""
-
-    decode: DecodeSettings = DecodeSettings()
-    flow: FlowSettings = FlowSettings()
-    options: TrackOptions = TrackOptions()
-    home_net: tuple[str, ...] = ()
-    batch_packets: int = 2_048
-    iface: int = 0
-    checksums: bool = False
+TAKE_ROWS: Final = 8_192  # rows that wait before a file's worker hands on
 
 
 class Worker:
@@ -175,8 +143,23 @@ def _complete(table: Table, parts: list[Rows], watermark: int) -> tuple[Rows, li
     return rows.take(done), rest
 
 
-def empty_records(watermark: int) -> Records:
-    """Nothing happened up to that tick."""
-    return Records(
-        watermark, Rows.empty(FLOW), Rows.empty(TARGET), Rows.empty(ARP), Rows.empty(ANOMALY), Rows.empty(SECOND)
-    )
+def run_worker(source: Source, settings: WorkerSettings) -> Iterator[Records]:
+    """The records of a whole source, as its packets come; CaptureError after what was readable.
+
+    For files: time passes as the packets say.
+    """
+    worker = Worker(settings)
+    fault: CaptureError | None = None
+    try:
+        for batch in source.batches():
+            worker.feed(batch)
+            if worker.waiting >= TAKE_ROWS:
+                yield worker.take()
+    except CaptureError as error:
+        fault = error
+    finally:
+        source.close()
+    worker.finish()
+    yield worker.take()
+    if fault is not None:
+        raise fault
