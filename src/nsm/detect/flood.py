@@ -133,7 +133,7 @@ class Flood:
         if not state.near and measured >= threshold // 4:
             state.near = True
             yield NearMiss(
-                detector=SPEC.name, key=(kind, text(dst_hi, dst_lo), str(port)), ts=ts + TICK_US, measured=measured,
+                detector=SPEC.name, key=(kind, text(dst_hi, dst_lo), str(port), proto_name(proto)), ts=ts + TICK_US, measured=measured,
                 threshold=threshold, window_s=window,
             )  # fmt: skip
         if measured < threshold * state.level:
