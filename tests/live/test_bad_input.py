@@ -76,7 +76,7 @@ def test_a_port_in_use_says_who_may_have_it_and_what_else_to_say(tmp_path: Path)
         taken.listen()
         port = taken.getsockname()[1]
         code, lines, _ = nsm(tmp_path, "run", "-i", "lo", "--listen", f"127.0.0.1:{port}")
-    assert code == 5
+    assert code == 3
     assert "in use" in lines[0]
     assert f"127.0.0.1:{port + 1}" in lines[2]
 
@@ -178,7 +178,7 @@ def test_without_the_privilege_the_demo_is_shown_when_that_was_asked_for(tmp_pat
 
 
 def test_a_full_disk_is_told_and_analysis_goes_on(lab: Namespaces, tmp_path: Path) -> None:
-    full = {"NSM_STORE__FREE_MIN_BYTES": str(1 << 60)}
+    full = {"NSM_STORE__FREE_MIN_BYTES": str(1 << 50)}
     with LiveService(lab, "b", tmp_path / "data", port=8065, environ=full) as service:
         gap = next(service.messages("gap", 10.0))
         assert gap["process"] == "store"
@@ -188,3 +188,30 @@ def test_a_full_disk_is_told_and_analysis_goes_on(lab: Namespaces, tmp_path: Pat
         assert service.state()["state"] == "running"
         _, _, text = nsm(service.data, "status")
         assert "store    full" in text
+
+
+def test_a_file_of_events_that_cannot_be_written_is_told_and_the_rest_goes_on(lab: Namespaces, tmp_path: Path) -> None:
+    with LiveService(
+        lab, "b", tmp_path / "data", port=8065, environ={"NSM_OUTPUT__EVE_FILE__PATH": "/dev/full"}
+    ) as service:
+        refused = f"import socket; socket.socket().connect_ex(({lab.address('b')!r}, 9))"
+        lab.run("a", sys.executable, "-c", refused)  # a flow that ends at once
+        gap = next(service.messages("gap", 20.0))
+        assert gap["process"] == "eve_file"
+        assert gap["what"] == "Events are not written: cannot write /dev/full: no space left on device"
+        assert all(item["alive"] and not item["restarts"] for item in service.health())
+        assert wait_for(lambda: "refused" in nsm(service.data, "flows", "--json")[2], 15.0)
+
+
+def test_a_file_of_events_in_no_folder_is_an_error_at_the_start(tmp_path: Path) -> None:
+    code, lines, _ = nsm(
+        tmp_path,
+        "run",
+        "-i",
+        "lo",
+        "--listen",
+        "127.0.0.1:0",
+        environ={"NSM_OUTPUT__EVE_FILE__PATH": "/nowhere/eve.json"},
+    )
+    assert code == 3
+    assert lines[0] == "nsm: cannot write /nowhere/eve.json: no such file or directory"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +68,31 @@ def test_a_full_disk_is_one_line_for_a_person() -> None:
     with pytest.raises(SinkError, match="cannot write /dev/full: no space left on device"):
         sink.write([b"{}"])
     sink.close()  # a device cannot be synced: that is no error
+
+
+def test_a_disk_that_fills_up_tears_no_line_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    """The limit of a file's size stands for the disk: it takes a part of a write, then refuses."""
+    path = tmp_path / "eve.json"
+    done = subprocess.run(
+        [sys.executable, "-c", FILLING, str(path)], capture_output=True, text=True, check=True, env={**os.environ}
+    )
+    assert done.stdout.split() == ["refused", "written"]
+    assert lines_of(path) == [b"x" * 600 + b"\n", b"y" * 100 + b"\n"]
+
+
+FILLING = """
+import resource, signal, sys
+from nsm.errors import SinkError
+from nsm.output.eve_file import EveFile, EveFileSettings
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+sink = EveFile(EveFileSettings(path=sys.argv[1]))
+sink.write([b"x" * 600])
+try:
+    sink.write([b"z" * 600])
+except SinkError:
+    print("refused")
+sink.write([b"y" * 100])
+print("written")
+sink.close()
+"""

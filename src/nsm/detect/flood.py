@@ -133,8 +133,8 @@ class Flood:
         if not state.near and measured >= threshold // 4:
             state.near = True
             yield NearMiss(
-                detector=SPEC.name, key=(kind, text(dst_hi, dst_lo), str(port), proto_name(proto)), ts=ts + TICK_US, measured=measured,
-                threshold=threshold, window_s=window,
+                detector=SPEC.name, key=(kind, text(dst_hi, dst_lo), str(port), proto_name(proto)), ts=ts + TICK_US,
+                measured=measured, threshold=threshold, window_s=window,
             )  # fmt: skip
         if measured < threshold * state.level:
             return

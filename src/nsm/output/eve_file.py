@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -27,48 +29,75 @@ class EveFileSettings(msgspec.Struct, frozen=True):
 
 
 class EveFile:
-    """The open file; SinkError when it cannot be written."""
+    """The file; SinkError when it cannot be opened or written, after which the next ``write`` tries again."""
 
     def __init__(self, settings: EveFileSettings) -> None:
         self._settings = settings
         self._path = Path(settings.path)
-        self._open()
+        self._file: FileIO | None = None
+        with self._told():
+            self._opened()
 
-    def _open(self) -> None:
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            self._file = self._path.open("ab", buffering=0)
+            yield
         except OSError as error:
-            raise SinkError(f"cannot write {self._path}: {(error.strerror or str(error)).lower()}") from error
+            raise SinkError(
+                f"cannot write {self._path}: {(error.strerror or str(error)).lower()}", where="output.eve_file.path"
+            ) from error
+
+    def _opened(self) -> FileIO:
+        if self._file is None:
+            self._file = self._path.open("ab", buffering=0)
+        return self._file
 
     def write(self, lines: Sequence[bytes]) -> None:
-        """Append lines in one write; a batch is never torn across two files."""
+        """Append lines, all or none of them; a batch is never torn across two files."""
         if not lines:
             return
-        try:
-            self._file.write(b"\n".join(lines) + b"\n")
-            if self._file.tell() > self._settings.file_bytes_max:
+        with self._told():
+            file = self._opened()
+            before = os.fstat(file.fileno()).st_size
+            try:
+                written = 0
+                data = memoryview(b"\n".join(lines) + b"\n")
+                while written < len(data):  # a disk that fills up takes a part before it refuses
+                    written += file.write(data[written:]) or 0
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(before)
+                raise
+            if before + written > self._settings.file_bytes_max:
                 self._rotate()
-        except OSError as error:
-            raise SinkError(f"cannot write {self._path}: {(error.strerror or str(error)).lower()}") from error
 
     def _rotate(self) -> None:
-        self._file.close()
+        self._shut()
         for number in range(self._settings.files_max, 0, -1):
             older = self._path.with_name(f"{self._path.name}.{number}")
             newer = self._path.with_name(f"{self._path.name}.{number - 1}") if number > 1 else self._path
             if newer.exists():
                 newer.replace(older)
-        self._open()
+        self._opened()
+
+    def _shut(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
     def close(self) -> None:
         """Make what was written durable; SinkError when it is not."""
+        if self._file is None:
+            return
         try:
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # a pipe or a device: nothing there is ever durable
-                raise SinkError(f"cannot write {self._path}: {(error.strerror or str(error)).lower()}") from error
+            with self._told():
+                os.fsync(self._file.fileno())
+        except SinkError as error:
+            # A pipe or a device: nothing there is ever durable.
+            if not isinstance(error.__cause__, OSError) or error.__cause__.errno != errno.EINVAL:
+                raise
         finally:
-            self._file.close()
+            self._shut()
 
 
 SPEC: Final = SinkSpec(name="eve_file", settings=EveFileSettings, sink=EveFile)

@@ -19,6 +19,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from nsm.errors import SinkError
 from nsm.model.address import Networks
 from nsm.model.finding import Alert
 from nsm.model.flow import Report
@@ -34,6 +35,7 @@ from nsm.run.exchange import ExchangeFile
 from nsm.run.hosts import HostsTold
 from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket_path
 from nsm.run.live_view import LiveView, alert_row
+from nsm.run.outages import Outages
 from nsm.run.transport import Message, encode, records_of
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
@@ -111,7 +113,7 @@ class AnalystProcess:
         self._health: dict[str, Any] = {}
         self._load: dict[str, float] = {}
         self._capsules = Capsules()
-        self._full_since: float | None = None
+        self._outages = Outages(self._publish_gap, self._keep_gap)
         self._last: dict[str, Any] = {}
         eve = msgspec.convert(task["eve"], EveFileSettings)
         self._eve = EveFile(eve) if eve.path else None
@@ -144,7 +146,10 @@ class AnalystProcess:
             for server in servers:
                 server.close()
             if self._eve is not None:
-                self._eve.close()
+                try:
+                    self._eve.close()
+                except SinkError as error:
+                    log.warning("eve_file reason=%s", error)
 
     # ------------------------------------------------------------ workers
 
@@ -220,7 +225,13 @@ class AnalystProcess:
         if self._eve is not None:
             alerts = [self._eve_writer.alert(alert) for alert in result.alerts]
             flows = list(self._eve_writer.flows(records.flows))
-            self._eve.write(in_order(flows, list(self._eve_writer.anomalies(records.anomalies)), alerts))
+            events = in_order(flows, list(self._eve_writer.anomalies(records.anomalies)), alerts)
+            try:
+                self._eve.write(events)
+            except SinkError as error:
+                self._outages.goes_on("eve_file", f"Events are not written: {error}")
+            else:
+                self._outages.over("eve_file", "Events were not written to the file")
 
     def _ask_packets(self, alert: Alert) -> None:
         """Ask every worker for the packets behind an alert: flows of one pair may be spread over all of them."""
@@ -295,21 +306,14 @@ class AnalystProcess:
             link.acknowledge(numbers)
 
     def _store_health(self, health: dict[str, Any]) -> None:
-        """A full disk is told as a gap that goes on until there is room again; then it is stored too."""
         self._health = health
-        now, full = time.time(), health["state"] == "full"
-        if not full and self._full_since is None:
-            return
-        since = self._full_since = self._full_since or now
-        what = (
-            f"Flows are not stored, the disk is full: {health['reason']}"
-            if full
-            else "Flows were not stored: disk full"
-        )
-        self._publish("gap", {"type": "gap", "what": what, "from": since, "to": now, "process": "store"})
-        if not full:
-            self._full_since = None
-            self._keep_gap(since, now, "store", what)
+        if health["state"] == "full":
+            self._outages.goes_on("store", f"Flows are not stored, the disk is full: {health['reason']}")
+        else:
+            self._outages.over("store", "Flows were not stored: disk full")
+
+    def _publish_gap(self, start_s: float, stop_s: float, process: str, what: str) -> None:
+        self._publish("gap", {"type": "gap", "what": what, "from": start_s, "to": stop_s, "process": process})
 
     # ------------------------------------------------------------ supervisor and live feed
 

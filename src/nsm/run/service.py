@@ -18,6 +18,7 @@ from nsm.capture.bpf import compile_filter
 from nsm.capture.packet_socket import link_of
 from nsm.capture.settings import CaptureSettings
 from nsm.kernels.cache import cache_directory, cold
+from nsm.output.eve_file import EveFile, EveFileSettings
 from nsm.run.logs import log_file
 from nsm.run.privileges import can_capture, keep_net_raw
 from nsm.serve.settings import bind
@@ -60,6 +61,7 @@ def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.
                 data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nsm-demo-")))
                 ctx.note("No permission to capture, so this is the demo.  To watch your own traffic:  sudo make run")
         log_file(data)
+        _check_eve_file(settings.section("output.eve_file"))
         _warm(ctx)
         _serve(ctx, settings, data, demo_speed, listening)
 
@@ -70,6 +72,12 @@ def _check_capture(settings: CaptureSettings) -> None:
         link = link_of(name)
         if settings.filter:
             compile_filter(settings.filter, link)
+
+
+def _check_eve_file(settings: EveFileSettings) -> None:
+    """Raise SinkError when the file of events cannot be written by the user that the service runs as."""
+    if settings.path:
+        EveFile(settings).close()
 
 
 def become_owner() -> None:
