@@ -46,6 +46,14 @@ class SinkError(NsmError):
     """An output cannot be written."""
 
 
+class ScanError(NsmError):
+    """A scan is not possible or not allowed."""
+
+
+class DeliveryError(NsmError):
+    """A notice could not be handed to those who should get it."""
+
+
 class AuthError(NsmError):
     """A log-in or a token is not accepted."""
 

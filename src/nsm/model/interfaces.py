@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, Protocol
 
 import msgspec
 
 from nsm.model.address import Networks
 from nsm.model.finding import Finding, NearMiss
+from nsm.model.scan import Service
 from nsm.model.table import Rows, Table
 
 
@@ -49,3 +50,32 @@ class SinkSpec(msgspec.Struct, frozen=True):
     name: str
     settings: type[msgspec.Struct]
     sink: Callable[..., Any]
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a service is asked: its address, its port, the name that it was looked up by (empty: none), inside TLS or not."""
+
+    address: str
+    port: int
+    name: str = ""
+    tls: bool = False
+
+
+Talk = Generator[bytes, bytes, Service | None]
+"""A talk with a service, without input and output: it yields what to send (b"": nothing, only listen) and is given what came
+back within the time (b"": nothing did, or the other side closed). It returns what the service is, None when it is another."""
+
+
+class ServiceSpec(msgspec.Struct, frozen=True):
+    """How one kind of service is recognised. ``ports``: where it usually is, the likeliest first.
+
+    ``speaks_first``: it sends a banner by itself, which the talk is given as its first answer. ``consent``: the name that
+    ``--check`` has to give before this talk is held, since it says something like a credential; empty: none.
+    """
+
+    name: str
+    talk: Callable[[Place], Talk]
+    ports: tuple[int, ...] = ()
+    transport: str = "tcp"
+    speaks_first: bool = False
+    consent: str = ""
