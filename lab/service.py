@@ -55,7 +55,7 @@ class LiveService:
         text = ""
         while time.monotonic() < until:
             text = Path(self._log.name).read_text(errors="replace")
-            found = re.search(r"http://\S+", text)
+            found = re.search(r"https?://\S+", text)
             if found and all(item["alive"] for item in self.health()):
                 self.link = found.group(0)
                 next(iter(self.messages("second", READY_S)))

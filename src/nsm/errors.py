@@ -58,5 +58,9 @@ class AuthError(NsmError):
     """A log-in or a token is not accepted."""
 
 
+class AccountError(AuthError):
+    """A user or a token cannot be made or changed as asked."""
+
+
 class ServiceError(NsmError):
     """The service is not reachable or failed."""

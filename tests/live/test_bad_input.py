@@ -121,7 +121,7 @@ def test_status_of_a_running_service(watched: LiveService) -> None:
     assert [one["name"] for one in status["processes"]][:4] == ["supervisor", "store", "analyst", "web"]
     assert all(one["alive"] and one["rss_bytes"] > 1_000_000 for one in status["processes"])
     assert status["capture"]["state"] == "running"
-    assert status["page"] == f"http://127.0.0.1:{watched.port}"
+    assert status["page"] == f"http://127.0.0.1:{watched.port}/"
     _, _, text = nsm(watched.data, "status")
     assert "running on v0b" in text
     assert "store    ok" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nsm.errors import AuthError, StoreError
+from nsm.errors import AccountError, AuthError, StoreError
 from nsm.store import accounts as module
 from nsm.store.accounts import Accounts
 from tests.store.conftest import Clock
@@ -152,3 +152,72 @@ def test_two_holders_of_one_file_do_not_meet_each_other(accounts: Accounts, tmp_
     assert [user.name for user in other.users()] == ["ann"]
     other.close()
     assert sqlite3.connect(tmp_path / "nsm.db").execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_role_can_be_changed_but_one_admin_stays(accounts: Accounts) -> None:
+    accounts.add_user("ann", "correct horse")
+    accounts.add_user("vic", "correct horse", "viewer")
+    session = accounts.open_session("vic")
+    accounts.set_role("vic", "analyst")
+    told = accounts.session(session.token)
+    assert told is not None
+    assert told.role == "analyst"
+    with pytest.raises(AccountError, match="last admin"):
+        accounts.set_role("ann", "viewer")
+    with pytest.raises(AccountError, match="no user"):
+        accounts.set_role("zoe", "viewer")
+
+
+def test_an_invited_user_cannot_log_in_before_the_link_was_opened(accounts: Accounts) -> None:
+    accounts.add_user("ann", "correct horse")
+    accounts.invite("vic", "viewer")
+    for guess in ("", "correct horse"):
+        with pytest.raises(AuthError, match="wrong name or password"):
+            accounts.verify("vic", guess)
+    accounts.set_password(accounts.take_login_link(accounts.make_login_link("vic")), "battery staple")
+    assert accounts.verify("vic", "battery staple").role == "viewer"
+
+
+def test_a_token_does_what_its_scope_and_its_user_both_may_until_it_ends(accounts: Accounts, clock: Clock) -> None:
+    accounts.add_user("ann", "correct horse")
+    accounts.add_user("vic", "correct horse", "analyst")
+    made = accounts.make_token("vic", "a script", "analyst", 30)
+    session = accounts.token_session(made.token)
+    assert session is not None
+    assert (session.name, session.role) == ("vic", "analyst")
+    accounts.set_role("vic", "viewer")
+    session = accounts.token_session(made.token)
+    assert session is not None
+    assert session.role == "viewer"
+    with pytest.raises(AccountError, match="cannot do more"):
+        accounts.make_token("vic", "", "admin", 1)
+    (listed,) = accounts.tokens("vic")
+    assert listed.used_us > 0
+    assert listed.token == ""
+    clock.seconds += 31 * 86_400
+    assert accounts.token_session(made.token) is None
+    assert accounts.tokens() == []
+
+
+def test_a_token_ends_when_it_is_revoked_or_its_user_goes(accounts: Accounts) -> None:
+    accounts.add_user("ann", "correct horse")
+    accounts.add_user("vic", "correct horse", "viewer")
+    first, second = (accounts.make_token("vic", "", "viewer", 1) for _ in range(2))
+    assert not accounts.revoke_token(first.id, "ann")
+    assert accounts.revoke_token(first.id, "vic")
+    assert accounts.token_session(first.token) is None
+    accounts.remove_user("vic")
+    assert accounts.token_session(second.token) is None
+    assert accounts.token_session("nsm_guess") is None
+
+
+def test_tokens_are_bounded_and_none_is_in_the_file(
+    accounts: Accounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TOKENS_MAX", 2)
+    accounts.add_user("ann", "correct horse")
+    made = [accounts.make_token("ann", "", "viewer", 1) for _ in range(2)]
+    with pytest.raises(AccountError, match="too many"):
+        accounts.make_token("ann", "", "viewer", 1)
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir() if path.is_file())
+    assert not any(token.token.encode() in stored for token in made)

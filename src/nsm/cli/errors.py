@@ -14,6 +14,7 @@ from typing import Final, TextIO
 import click
 
 from nsm.errors import (
+    AccountError,
     AuthError,
     CaptureError,
     CapturePermissionError,
@@ -58,6 +59,7 @@ _CODES: Final[dict[type[BaseException], int]] = {
     CapturePermissionError: PERMISSION,
     StoreError: INPUT,
     SinkError: INPUT,
+    AccountError: USAGE,
     AuthError: PERMISSION,
     ServiceError: SERVICE,
     click.FileError: INPUT,

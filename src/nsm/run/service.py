@@ -21,7 +21,7 @@ from nsm.kernels.cache import cache_directory, cold
 from nsm.output.eve_file import EveFile, EveFileSettings
 from nsm.run.logs import log_file
 from nsm.run.privileges import can_capture, keep_net_raw
-from nsm.serve.settings import bind
+from nsm.serve.settings import bind, login_address, page_address, tls_context
 from nsm.settings.places import make_private, owner
 from nsm.store.accounts import Accounts
 
@@ -48,6 +48,7 @@ def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.
     """Run the service until it is ended. NsmError for what makes that impossible."""
     settings = ctx.settings(flags=flags)
     _check_capture(settings.section("capture"))
+    tls_context(settings.section("serve"))
     listening = bind(settings.section("serve"))
     if not demo_speed:
         become_owner()
@@ -101,13 +102,12 @@ def _warm(ctx: Caller) -> None:
 
 
 def _serve(ctx: Caller, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:
-    from nsm.run.supervisor import Supervisor, page_url
+    from nsm.run.supervisor import Supervisor
 
     accounts = Accounts(data)
-    host, port = listening.getsockname()[:2]
-    place = page_url(host, port)
+    serve, port = settings.section("serve"), listening.getsockname()[1]
     first_visit = not accounts.users() or bool(demo_speed)
-    link = f"{place}/login#link={accounts.make_login_link()}" if first_visit else place
+    link = login_address(serve, accounts.make_login_link(), port) if first_visit else page_address(serve, "/", port)
     accounts.close()
 
     def ready() -> None:

@@ -31,6 +31,7 @@ from nsm.run.links import ANALYST, CONTROL, STORE, Splitter, listen, socket_path
 from nsm.run.privileges import can_capture
 from nsm.run.processes import Processes
 from nsm.run.transport import Message, encode
+from nsm.serve.settings import page_address
 from nsm.settings.load import Settings
 from nsm.settings.read_settings import ReadSettings
 
@@ -328,10 +329,10 @@ class Supervisor:
 
     async def _status(self) -> dict[str, Any]:
         """Everything that ``nsm status`` shows; ``second`` is empty while the analyst does not answer."""
-        host, port = self._listening.getsockname()[:2]
+        port = self._listening.getsockname()[1]
         return {
             "processes": self._processes.health(), "capture": self._shape(), "second": await self._second(),
-            "page": page_url(host, port),
+            "page": page_address(self._settings.section("serve"), "/", port),
         }  # fmt: skip
 
     async def _second(self) -> dict[str, Any]:
@@ -348,12 +349,6 @@ class Supervisor:
                 finally:
                     writer.close()
         return {}
-
-
-def page_url(host: str, port: int) -> str:
-    """Where a browser on this machine finds the page that listens there."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, never bound
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}"
 
 
 def _shown(error: NsmError | None) -> dict[str, Any] | None:

@@ -112,8 +112,10 @@ def main() -> None:
     reader, accounts = Reader(data), Accounts(data)
     app = create_app(feed, control, reader, accounts, settings, data)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio"
-    )
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio",
+        proxy_headers=bool(settings.proxies), forwarded_allow_ips=list(settings.proxies),
+        ssl_certfile=settings.tls_certificate or None, ssl_keyfile=settings.tls_key or None,
+    )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listening])
     reader.close()
     accounts.close()

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Final, Protocol
 
-from nsm.errors import AuthError
+from nsm.errors import AccountError, AuthError
 from nsm.serve.problems import ForbiddenError, TooManyError
 from nsm.serve.settings import ServeSettings
-from nsm.store.accounts import PASSWORD_CHARS, Accounts, Session
+from nsm.store.accounts import PASSWORD_CHARS, ROLES, Accounts, Session
 
 COOKIE: Final = "nsm_session"
 CSRF_HEADER: Final = "X-CSRF-Token"
@@ -103,11 +103,11 @@ class Gate:
         self.link_name(token, address)
         least, most = PASSWORD_CHARS
         if not least <= len(password) <= most:  # before the link is used up: a short password does not cost it
-            raise AuthError(f"a password has at least {least} characters", mend="choose a longer one")
+            raise AccountError(f"a password has at least {least} characters", mend="choose a longer one")
         name = self._accounts.take_login_link(token)
-        if any(user.name == name for user in self._accounts.users()):
+        if self._accounts.users():
             self._accounts.set_password(name, password)
-        else:
+        else:  # the first visit
             self._accounts.add_user(name, password)
         self._accounts.audit(name, "password set by link", address)
         return self._accounts.open_session(name, self._settings.session_hours)
@@ -124,6 +124,14 @@ class Gate:
             raise AuthError("please log in")
         return session, token
 
+    def bearer(self, header: str) -> Session:
+        """The session of an Authorization header with a token; AuthError when it is none that is valid."""
+        kind, _, token = header.partition(" ")
+        session = self._accounts.token_session(token.strip()) if kind.lower() == "bearer" else None
+        if session is None:
+            raise AuthError("this token is not valid any more", where="Authorization", mend="nsm users token add NAME")
+        return session
+
     def is_open(self, token: str) -> bool:
         """False once the session has ended, by log-out, new password or time."""
         return self._accounts.session(token) is not None
@@ -135,10 +143,10 @@ def check_csrf(session: Session, given: str | None) -> None:
         raise ForbiddenError("the request does not come from our page", where=CSRF_HEADER, mend="reload the page")
 
 
-def check_admin(session: HasRole) -> None:
-    """Return when the user is an admin; ForbiddenError otherwise."""
-    if session.role != "admin":
-        raise ForbiddenError("this needs the role admin", where=f"role {session.role}")
+def check_role(session: HasRole, least: str) -> None:
+    """Return when the user may do what ``least`` may; ForbiddenError otherwise."""
+    if ROLES.index(session.role) < ROLES.index(least):
+        raise ForbiddenError(f"this needs the role {least}", where=f"role {session.role}")
 
 
 def token_of(cookie_header: str | None) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import Depends, Query, Request
 
 from nsm.errors import QueryError
-from nsm.serve.auth import CSRF_HEADER, Gate, check_admin, check_csrf
+from nsm.serve.auth import CSRF_HEADER, Gate, check_csrf, check_role
 from nsm.serve.backend import Control
 from nsm.serve.eventlog import TYPES, EventLog, Window, now_us
 from nsm.serve.live import Live
@@ -48,20 +48,35 @@ Uses = Annotated[Services, Depends(services)]
 
 
 def logged_in(request: Request, use: Uses) -> Session:
-    """The log-in of a request; AuthError when there is none."""
+    """Who sends a request, by session cookie or by token; AuthError when it is nobody."""
+    token = request.headers.get("authorization")
+    if token is not None:
+        return use.gate.bearer(token)
     return use.gate.session(request.headers.get("cookie"))[0]
 
 
-def writes(request: Request, session: Annotated[Session, Depends(logged_in)]) -> Session:
-    """The log-in of a request that changes something: an admin's, and from our page (CSRF header)."""
-    check_csrf(session, request.headers.get(CSRF_HEADER))
-    check_admin(session)
+def from_page(request: Request, session: Annotated[Session, Depends(logged_in)]) -> Session:
+    """The same for a request that changes something: one with a cookie has to come from our page (CSRF header)."""
+    if "authorization" not in request.headers:
+        check_csrf(session, request.headers.get(CSRF_HEADER))
+    return session
+
+
+def analyst(session: Annotated[Session, Depends(from_page)]) -> Session:
+    """As ``from_page``; an analyst at least."""
+    check_role(session, "analyst")
+    return session
+
+
+def admin(session: Annotated[Session, Depends(from_page)]) -> Session:
+    """As ``from_page``; an admin."""
+    check_role(session, "admin")
     return session
 
 
 def seed_writes(session: Annotated[Session, Depends(logged_in)]) -> Session:
-    """As ``writes`` for the routes of the seed contract; the Origin check of ``guard.py`` stands in for the header."""
-    check_admin(session)
+    """As ``admin`` for the routes of the seed contract; the Origin check of ``guard.py`` stands in for the header."""
+    check_role(session, "admin")
     return session
 
 
@@ -96,5 +111,7 @@ def window(times: Times, q: str = "", type: str = "all") -> Window:  # noqa: A00
 
 Asked = Annotated[Window, Depends(window)]
 Reads = Annotated[Session, Depends(logged_in)]
-Writes = Annotated[Session, Depends(writes)]
+FromPage = Annotated[Session, Depends(from_page)]
+Analyst = Annotated[Session, Depends(analyst)]
+Admin = Annotated[Session, Depends(admin)]
 SeedWrites = Annotated[Session, Depends(seed_writes)]

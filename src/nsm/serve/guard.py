@@ -41,7 +41,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: ServeSettings) -> None:
         self._app = app
         self._names = {"localhost", socket.gethostname().lower(), *(name.lower() for name in settings.allowed_hosts)}
-        self._https = settings.https
+        self._https = settings.secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""

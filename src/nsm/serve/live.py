@@ -17,7 +17,7 @@ from typing import Any, Final
 import socketio
 
 from nsm.errors import NsmError
-from nsm.serve.auth import Gate, check_admin, check_csrf
+from nsm.serve.auth import Gate, check_csrf, check_role
 from nsm.serve.backend import Control, LiveFeed, Message
 from nsm.serve.clients import ALERTS_PER_SECOND_MAX, BACKLOG_MAX, SEED_ROWS_PER_SECOND_MAX, Client
 from nsm.serve.match import live_fields_missing, live_match, parse
@@ -278,7 +278,7 @@ class Live:
         try:
             if client is None:
                 return {"ok": False}
-            check_admin(client)
+            check_role(client, "admin")
             await self.capture_changed(await work())
             await asyncio.to_thread(self._accounts.audit, client.name, action, detail)
         except NsmError as error:

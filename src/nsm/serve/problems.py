@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from nsm.errors import (
+    AccountError,
     AuthError,
     CaptureError,
     CapturePermissionError,
@@ -29,6 +30,7 @@ KINDS: Final[tuple[tuple[type[NsmError], str, int], ...]] = (
     (CapturePermissionError, "capture/permission", 409),
     (CaptureError, "capture/failed", 409),
     (QueryError, "query/malformed", 400),
+    (AccountError, "account/refused", 400),
     (AuthError, "login/refused", 401),
     (SettingsError, "settings/invalid", 400),
     (StoreError, "store/failed", 503),

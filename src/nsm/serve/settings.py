@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from typing import Final
 
 import msgspec
@@ -27,6 +28,15 @@ class ServeSettings(msgspec.Struct, frozen=True):
     https: bool = False
     """A proxy in front speaks HTTPS: cookies are then sent over HTTPS alone."""
 
+    tls_certificate: str = ""
+    """A PEM file with the certificate and its chain: the page is then served over HTTPS by nsm itself."""
+
+    tls_key: str = ""
+    """A PEM file with the private key; empty: it is in the file of the certificate."""
+
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody else's are."""
+
     clients_max: Count = 100
     """Open pages at once; more are refused."""
 
@@ -44,6 +54,11 @@ class ServeSettings(msgspec.Struct, frozen=True):
 
     wait_max_s: Count = 60
     """The longest such wait."""
+
+    @property
+    def secure(self) -> bool:
+        """Do browsers reach the page over HTTPS?"""
+        return self.https or bool(self.tls_certificate)
 
 
 SETTINGS: Final = SettingsSection(name="serve", struct=ServeSettings)
@@ -67,6 +82,26 @@ def listen_address(settings: ServeSettings) -> tuple[str, int]:
     return host, number
 
 
+def tls_context(settings: ServeSettings) -> ssl.SSLContext | None:
+    """What HTTPS is spoken with, None for plain HTTP; SettingsError when a file is missing or no certificate."""
+    if not settings.tls_certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)  # TLS 1.2 and later
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key or None, password=_no_password)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise SettingsError(
+            f"cannot serve HTTPS: {settings.tls_certificate}: {getattr(error, 'strerror', None) or error}",
+            where="serve.tls_certificate, serve.tls_key",
+            mend="PEM files that the service's user can read, the key without a password",
+        ) from error
+    return context
+
+
+def _no_password() -> str:
+    raise ValueError("the private key has a password")
+
+
 def bind(settings: ServeSettings) -> socket.socket:
     """A listening socket for uvicorn; ServiceError when the port is in use or not allowed."""
     host, port = listen_address(settings)
@@ -87,13 +122,16 @@ def bind(settings: ServeSettings) -> socket.socket:
     return made
 
 
-def page_address(settings: ServeSettings, path: str = "/") -> str:
-    """The address of the page for a browser on this machine; an unspecified host becomes loopback."""
-    host, port = listen_address(settings)
+def page_address(settings: ServeSettings, path: str = "/", port: int | None = None) -> str:
+    """The address of the page for a browser on this machine; an unspecified host becomes loopback.
+
+    ``port``: the one that was bound, where the settings leave it to the system.
+    """
+    host, named = listen_address(settings)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-    return f"{'https' if settings.https else 'http'}://{host}:{port}{path}"
+    return f"{'https' if settings.secure else 'http'}://{host}:{port or named}{path}"
 
 
-def login_address(settings: ServeSettings, token: str) -> str:
+def login_address(settings: ServeSettings, token: str, port: int | None = None) -> str:
     """The one-time link of the first visit. The token is in the fragment, which browsers send to nobody."""
-    return page_address(settings, f"/login#link={token}")
+    return page_address(settings, f"/login#link={token}", port)

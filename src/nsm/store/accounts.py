@@ -19,16 +19,21 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from nsm.errors import AuthError, StoreError
+from nsm.errors import AccountError, AuthError, StoreError
 from nsm.store.database import open_database, transaction
 
-ROLES: Final = ("admin", "analyst", "viewer")  # DESIGN 7; what each may do is the server's business
+ROLES: Final = ("viewer", "analyst", "admin")  # DESIGN 7; each may do what those before it may
 PASSWORD_CHARS: Final = (8, 1024)  # at least, at most: NIST SP 800-63B, 5.1.1.2; the upper bound is ours
 SESSIONS_MAX: Final = 1_000  # ours: a browser holds one
 AUDIT_ROWS_MAX: Final = 100_000
 SAVED_SESSIONS_MAX: Final = 1_000
 SAVED_BYTES_MAX: Final = 16 << 20
 PAGE_SETTINGS_MAX: Final = 1_000
+NO_PASSWORD: Final = ""  # no Argon2id hash, so none fits
+TOKENS_MAX: Final = 1_000
+TOKEN_PREFIX: Final = "nsm_"  # noqa: S105  no secret: so that scanners for secrets in repositories know one
+TOKEN_DAYS_MAX: Final = 3_660
+USED_EVERY_US: Final = 60_000_000  # "last used" is written at most so often
 LINK_S: Final = 24 * 3600
 
 
@@ -47,6 +52,19 @@ class Session(msgspec.Struct, frozen=True):
     role: str
     csrf: str
     until_us: int
+    token: str = ""
+
+
+class ApiToken(msgspec.Struct, frozen=True):
+    """A token for programs. ``scope``: the most it may do, whatever its user may; ``token`` is known only when it is made."""
+
+    id: int
+    name: str
+    label: str
+    scope: str
+    created_us: int
+    until_us: int
+    used_us: int
     token: str = ""
 
 
@@ -81,14 +99,20 @@ class Accounts:
 
     def add_user(self, name: str, password: str, role: str = "admin") -> User:
         """The user made; AuthError when the name is taken or empty, the role unknown, or the password too short."""
-        if role not in ROLES:
-            raise AuthError(f"unknown role: {role}", mend=f"one of {', '.join(ROLES)}")
+        return self._insert_user(name, self._hash(password), role)
+
+    def invite(self, name: str, role: str) -> User:
+        """As ``add_user`` for a user who sets the password through a one-time link; until then nobody can log in as them."""
+        return self._insert_user(name, NO_PASSWORD, role)
+
+    def _insert_user(self, name: str, hashed: str, role: str) -> User:
+        _check_role(role)
         if not name or len(name) > 64 or not name.isprintable():
-            raise AuthError("a user name has 1 to 64 printable characters")
+            raise AccountError("a user name has 1 to 64 printable characters")
         user = User(name, role, self._now())
-        row = (name, self._hash(password), role, user.created_us)
+        row = (name, hashed, role, user.created_us)
         if not self._change("INSERT OR IGNORE INTO user VALUES (?,?,?,?)", row):
-            raise AuthError(f"there is already a user {name}", mend="choose another name")
+            raise AccountError(f"there is already a user {name}", mend="choose another name")
         return user
 
     def set_password(self, name: str, password: str) -> None:
@@ -96,26 +120,38 @@ class Accounts:
         hashed = self._hash(password)
         with self._lock, transaction(self._connection):
             if not self._connection.execute("UPDATE user SET hash=? WHERE name=?", (hashed, name)).rowcount:
-                raise AuthError(f"there is no user {name}")
+                raise AccountError(f"there is no user {name}")
             self._connection.execute("DELETE FROM session WHERE name=?", (name,))
 
+    def set_role(self, name: str, role: str) -> None:
+        """Give a user another role, at once in open sessions too; AuthError when it is the last admin or not there."""
+        _check_role(role)
+        with self._lock, transaction(self._connection):
+            if role != "admin":
+                self._keep_an_admin(name)
+            if not self._connection.execute("UPDATE user SET role=? WHERE name=?", (role, name)).rowcount:
+                raise AccountError(f"there is no user {name}", mend="nsm users")
+
+    def _keep_an_admin(self, leaving: str) -> None:
+        sql = "SELECT count(*) FROM user WHERE role='admin' AND name<>?"
+        if not self._connection.execute(sql, (leaving,)).fetchone()[0]:
+            raise AccountError(f"{leaving} is the last admin", mend="make another user admin first")
+
     def remove_user(self, name: str) -> None:
-        """Remove a user with their sessions and links; AuthError when it is the last admin or not there."""
+        """Remove a user with their sessions, links and tokens; AuthError when it is the last admin or not there."""
         with self._lock, transaction(self._connection):
             execute = self._connection.execute
-            others = execute("SELECT count(*) FROM user WHERE role='admin' AND name<>?", (name,)).fetchone()[0]
-            if not others:
-                raise AuthError(f"{name} is the last admin", mend="add another admin first")
-            if not execute("DELETE FROM user WHERE name=?", (name,)).rowcount:
-                raise AuthError(f"there is no user {name}")
-            execute("DELETE FROM session WHERE name=?", (name,))
-            execute("DELETE FROM login_link WHERE name=?", (name,))
+            if not execute("SELECT 1 FROM user WHERE name=?", (name,)).fetchone():
+                raise AccountError(f"there is no user {name}", mend="nsm users")
+            self._keep_an_admin(name)
+            for table in ("user", "session", "login_link", "api_token"):
+                execute(f"DELETE FROM {table} WHERE name=?", (name,))
 
     def verify(self, name: str, password: str) -> User:
         """The user whose password this is; AuthError otherwise. Takes as long for a name that does not exist."""
         rows = self._all("SELECT name, role, created_us, hash FROM user WHERE name=?", (name,))
         hashed = rows[0][3] if rows else ""
-        if not rows or len(password) > PASSWORD_CHARS[1]:
+        if not rows or hashed == NO_PASSWORD or len(password) > PASSWORD_CHARS[1]:
             self._hasher.hash("as slow as a real one")
             raise AuthError("wrong name or password")
         try:
@@ -157,7 +193,7 @@ class Accounts:
         """A new session of that user, with its token; AuthError when there is no such user."""
         user = next((user for user in self.users() if user.name == name), None)
         if user is None:
-            raise AuthError(f"there is no user {name}")
+            raise AccountError(f"there is no user {name}")
         now = self._now()
         session = Session(
             name, user.role, secrets.token_urlsafe(24), now + int(hours * 3.6e9), secrets.token_urlsafe(32)
@@ -185,6 +221,54 @@ class Accounts:
     def close_sessions(self, name: str) -> int:
         """End all sessions of a user; how many there were."""
         return self._change("DELETE FROM session WHERE name=?", (name,))
+
+    # Tokens for programs
+
+    def make_token(self, name: str, label: str, scope: str, days: int) -> ApiToken:
+        """A new token of that user, with its text, which is shown once; AuthError when the scope is above the user's role."""
+        _check_role(scope)
+        user = next((user for user in self.users() if user.name == name), None)
+        if user is None:
+            raise AccountError(f"there is no user {name}", mend="nsm users")
+        if ROLES.index(scope) > ROLES.index(user.role):
+            raise AccountError(f"{name} is {user.role}: a token cannot do more", mend=f"--scope {user.role}")
+        if not 1 <= days <= TOKEN_DAYS_MAX:
+            raise AccountError(f"a token lasts 1 to {TOKEN_DAYS_MAX} days")
+        token, now = TOKEN_PREFIX + secrets.token_urlsafe(32), self._now()
+        row = (_digest(token), name, label[:100], scope, now, now + days * 86_400_000_000, 0)
+        with self._lock, transaction(self._connection):
+            execute = self._connection.execute
+            execute("DELETE FROM api_token WHERE until_us<?", (now,))
+            if execute("SELECT count(*) FROM api_token").fetchone()[0] >= TOKENS_MAX:
+                raise AccountError("there are too many tokens", mend="nsm users token revoke ID")
+            columns = "digest, name, label, scope, created_us, until_us, used_us"
+            number = execute(f"INSERT INTO api_token({columns}) VALUES (?,?,?,?,?,?,?)", row).lastrowid
+        return ApiToken(int(number or 0), *row[1:], token)
+
+    def tokens(self, name: str | None = None) -> list[ApiToken]:
+        """The tokens of a user, or of all, that have not ended; without their texts."""
+        columns = "id, name, label, scope, created_us, until_us, used_us"
+        sql = f"SELECT {columns} FROM api_token WHERE until_us>=? AND (? IS NULL OR name=?) ORDER BY id"
+        return [ApiToken(*row) for row in self._all(sql, (self._now(), name, name))]
+
+    def token_session(self, token: str) -> Session | None:
+        """Who a token stands for, as a session without CSRF text; None when it is unknown or has ended."""
+        now = self._now()
+        rows = self._all(
+            "SELECT t.id, t.name, t.scope, u.role, t.until_us, t.used_us FROM api_token t JOIN user u USING(name)"
+            " WHERE t.digest=? AND t.until_us>=?",
+            (_digest(token), now),
+        )
+        if not rows:
+            return None
+        number, name, scope, role, until, used = rows[0]
+        if now - used > USED_EVERY_US:
+            self._change("UPDATE api_token SET used_us=? WHERE id=?", (now, number))
+        return Session(name, min(scope, role, key=ROLES.index), "", until)
+
+    def revoke_token(self, number: int, name: str | None = None) -> bool:
+        """End a token (of that user); False when there is none."""
+        return bool(self._change("DELETE FROM api_token WHERE id=? AND (? IS NULL OR name=?)", (number, name, name)))
 
     # Audit
 
@@ -255,7 +339,7 @@ class Accounts:
     def _hash(self, password: str) -> str:
         least, most = PASSWORD_CHARS
         if not least <= len(password) <= most:
-            raise AuthError(f"a password has at least {least} characters", mend="choose a longer one")
+            raise AccountError(f"a password has at least {least} characters", mend="choose a longer one")
         return self._hasher.hash(password)
 
     def _all(self, sql: str, values: tuple[Any, ...] = ()) -> list[Any]:
@@ -270,6 +354,11 @@ class Accounts:
         # Table and column names are ours, never a caller's.
         cut = f"SELECT {order} FROM {table} ORDER BY {order} DESC LIMIT 1 OFFSET {most}"
         self._connection.execute(f"DELETE FROM {table} WHERE {order} <= ({cut})")
+
+
+def _check_role(role: str) -> None:
+    if role not in ROLES:
+        raise AccountError(f"unknown role: {role[:32]}", mend=f"one of {', '.join(ROLES)}")
 
 
 def _digest(token: str) -> bytes:

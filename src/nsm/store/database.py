@@ -17,7 +17,7 @@ from typing import Final
 from nsm.errors import StoreError
 from nsm.store.folders import private_folder
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_S: Final = 10.0  # ours: the longest writing transaction measured is 0.2 s
 DATABASE: Final = "nsm.db"
 
@@ -86,8 +86,28 @@ def _to_version_1(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
+SCHEMA_2: Final = """
+CREATE TABLE api_token(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE, name TEXT NOT NULL, label TEXT NOT NULL,
+  scope TEXT NOT NULL, created_us INTEGER NOT NULL, until_us INTEGER NOT NULL, used_us INTEGER NOT NULL);
+CREATE TABLE scan(
+  id TEXT PRIMARY KEY, started INTEGER NOT NULL, ended INTEGER NOT NULL, state TEXT NOT NULL, who TEXT NOT NULL,
+  json BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX scan_started ON scan(started);
+CREATE TABLE scan_port(
+  scan TEXT, address TEXT, proto TEXT, port INTEGER, state TEXT NOT NULL, service TEXT NOT NULL, product TEXT NOT NULL,
+  version TEXT NOT NULL, json BLOB NOT NULL, PRIMARY KEY(scan, address, proto, port)) WITHOUT ROWID;
+CREATE INDEX scan_port_address ON scan_port(address, proto, port)
+"""
+
+
+def _to_version_2(connection: sqlite3.Connection) -> None:
+    for statement in SCHEMA_2.split(";"):
+        connection.execute(statement)
+
+
 # Numbered steps: MIGRATIONS[n] brings version n to n + 1, in one transaction, after a copy of the file.
-MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_to_version_1,)
+MIGRATIONS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_to_version_1, _to_version_2)
 
 
 def open_database(directory: Path, *, create: bool = True) -> sqlite3.Connection:

@@ -73,7 +73,7 @@ def _me(session: Session) -> dict[str, Any]:
 
 def _opened(session: Session, response: Response, use: Uses) -> dict[str, Any]:
     response.set_cookie(
-        COOKIE, session.token, max_age=int(use.settings.session_hours * 3600), path="/", secure=use.settings.https,
+        COOKIE, session.token, max_age=int(use.settings.session_hours * 3600), path="/", secure=use.settings.secure,
         httponly=True, samesite="strict",
     )  # fmt: skip
     return _me(session)

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from nsm.errors import QueryError
-from nsm.serve.depends import Reads, Uses, Writes
+from nsm.serve.depends import Admin, Reads, Uses
 
 SPEC: Final = APIRouter(prefix="/api/v1", tags=["capture"])
 
@@ -43,7 +43,7 @@ async def state(use: Uses, _session: Reads) -> dict[str, Any]:
 
 
 @SPEC.post("/capture:start")
-async def start(body: Start, use: Uses, session: Writes) -> dict[str, Any]:
+async def start(body: Start, use: Uses, session: Admin) -> dict[str, Any]:
     """Start the capture."""
     made = await use.control.start(body.iface, body.bpf, body.snaplen, body.ring)
     await use.live.capture_changed(made)
@@ -52,7 +52,7 @@ async def start(body: Start, use: Uses, session: Writes) -> dict[str, Any]:
 
 
 @SPEC.post("/capture:stop")
-async def stop(use: Uses, session: Writes) -> dict[str, Any]:
+async def stop(use: Uses, session: Admin) -> dict[str, Any]:
     """Stop the capture."""
     made = await use.control.stop()
     await use.live.capture_changed(made)
@@ -76,7 +76,7 @@ def logs(use: Uses, _session: Reads) -> dict[str, Any]:
 
 
 @SPEC.post("/logs:clear")
-async def clear(body: Clear, use: Uses, session: Writes) -> dict[str, Any]:
+async def clear(body: Clear, use: Uses, session: Admin) -> dict[str, Any]:
     """Delete the logs; the word ``clear`` has to be typed."""
     if body.confirm != "clear":
         raise QueryError("the word clear was not typed", where="confirm", mend='send {"confirm": "clear"}')
