@@ -17,6 +17,8 @@ export default defineConfig({
     cssCodeSplit: false,
     target: 'es2022',
     reportCompressedSize: false,
+    // What two pages share is one file: few requests count more than a few bytes.
+    rolldownOptions: { output: { codeSplitting: { groups: [{ name: 'shared', minShareCount: 2 }] } } },
   },
   server: { proxy: { '/api': 'http://127.0.0.1:8052', '/socket.io': { target: 'http://127.0.0.1:8052', ws: true } } },
   test: { environment: 'node', include: ['src/**/*.test.ts'] },

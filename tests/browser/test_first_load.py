@@ -23,7 +23,7 @@ def test_first_load_is_small_few_and_from_here(service: Service, new_page: OpenP
         kind = answer.request.resource_type
         sizes[kind] = sizes.get(kind, 0) + answer.request.sizes()["responseBodySize"]
     assert {urlsplit(answer.url).netloc for answer in answers} == {urlsplit(service.url).netloc}
-    assert len(answers) <= 12, [answer.url for answer in answers]
+    assert len(answers) <= 12, "\n".join(answer.url for answer in answers)
     assert sizes["script"] + sizes["stylesheet"] <= 130 * 1024
     assert sizes["font"] <= 20 * 1024
     assert all(answer.headers.get("content-encoding") in ("gzip", "br") for answer in answers

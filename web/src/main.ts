@@ -6,5 +6,6 @@ import './styles/tokens.css'
 import './styles/base.css'
 import './styles/cards.css'
 import './styles/log.css'
+import './styles/pages.css'
 
 createApp(App).use(createPinia()).use(router).mount('#app')

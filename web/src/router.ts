@@ -1,14 +1,14 @@
 import { createRouter, createWebHistory } from 'vue-router'
+import { PAGES } from './pages'
 import { useLogin } from './stores/login'
 
-const overview = () => import('./pages/OverviewPage.vue')
-if (location.pathname === '/') void overview() // at once, while the session is still being looked up
+void PAGES.find((page) => page.path === location.pathname)?.load() // at once, while the session is still being looked up
 
 export const router = createRouter({
   history: createWebHistory(),
   routes: [
-    { path: '/', name: 'overview', component: overview },
-    { path: '/login', name: 'login', component: () => import('./pages/LoginPage.vue') },
+    ...PAGES.map(({ name, path, load }) => ({ name, path, component: load })),
+    { path: '/login', name: 'login', component: () => import('./pages/LoginPage.vue'), meta: { bare: true } },
     { path: '/:rest(.*)*', redirect: '/' },
   ],
 })

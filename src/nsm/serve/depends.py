@@ -13,6 +13,7 @@ from nsm.errors import QueryError
 from nsm.serve.auth import CSRF_HEADER, Gate, check_csrf, check_role
 from nsm.serve.backend import Control
 from nsm.serve.eventlog import TYPES, EventLog, Window, now_us
+from nsm.serve.guard import SAFE_METHODS
 from nsm.serve.live import Live
 from nsm.serve.match import parse
 from nsm.serve.settings import ServeSettings
@@ -56,8 +57,8 @@ def logged_in(request: Request, use: Uses) -> Session:
 
 
 def from_page(request: Request, session: Annotated[Session, Depends(logged_in)]) -> Session:
-    """The same for a request that changes something: one with a cookie has to come from our page (CSRF header)."""
-    if "authorization" not in request.headers:
+    """The same; a request with a cookie that changes something has to come from our page (CSRF header)."""
+    if request.method not in SAFE_METHODS and "authorization" not in request.headers:
         check_csrf(session, request.headers.get(CSRF_HEADER))
     return session
 

@@ -45,6 +45,8 @@ async function send<T>(method: string, path: string, body?: unknown, signal?: Ab
 export const get = <T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal) =>
   send<T>('GET', withQuery(path, query), undefined, signal)
 export const post = <T>(path: string, body: unknown = {}) => send<T>('POST', path, body)
+export const patch = <T>(path: string, body: unknown) => send<T>('PATCH', path, body)
+export const remove = <T>(path: string) => send<T>('DELETE', path)
 
 /** The path with the parts of the query that are not empty. */
 export function withQuery(path: string, query: Record<string, string | number | undefined>): string {

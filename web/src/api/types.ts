@@ -13,7 +13,12 @@ export interface Problem {
   request_id: string
 }
 
-export interface Me { name: string, role: string, csrf: string, until: number, version: string }
+export type Role = 'viewer' | 'analyst' | 'admin'
+export const ROLES: readonly Role[] = ['viewer', 'analyst', 'admin']
+export interface User { name: string, role: Role, created: number, tokens: number }
+export interface Token { id: number, name: string, label: string, scope: Role, created: number, until: number, used: number | null }
+
+export interface Me { name: string, role: Role, csrf: string, until: number, version: string }
 
 export interface Interface {
   name: string

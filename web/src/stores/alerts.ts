@@ -22,12 +22,14 @@ export const useAlerts = defineStore('alerts', () => {
 
   let known = 0 // revision of the list that is shown
   let timer = 0
+  let askedAt = -AGAIN_MS
   const cameAt = new Map<string, number>()
 
   const newestFirst = (alerts: Alert[]) =>
     alerts.sort((a, b) => b.last.localeCompare(a.last) || a.id.localeCompare(b.id)).slice(0, ALERTS_MAX)
 
   async function load() {
+    askedAt = performance.now()
     if (state.value === 'idle') state.value = 'loading'
     try {
       const page = await get<AlertPage>('/api/v1/alerts', { from: '-24h', limit: ALERTS_MAX })
@@ -69,7 +71,7 @@ export const useAlerts = defineStore('alerts', () => {
   }
 
   live.on('alert', upsert)
-  live.on('connected', () => void load())
+  live.on('connected', () => { if (performance.now() - askedAt >= AGAIN_MS) void load() }) // not twice when the page opens
   live.on('visible', soon)
   live.on('cleared', () => {
     items.value = []

@@ -1,0 +1,63 @@
+"""The page of settings: users, their roles, tokens for programs."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from tests.browser.conftest import OpenPage
+from tests.browser.test_look import violations
+from tests.serve.kit import PASSWORD, Service
+
+
+def test_a_user_is_invited_by_a_link_that_works_and_can_be_removed(own_service: Service, new_page: OpenPage) -> None:
+    page = new_page(own_service, "/settings")
+    page.get_by_test_id("user-name").fill("mia")
+    page.get_by_test_id("user-role").select_option("analyst")
+    page.get_by_role("button", name="Add user").click()
+    link = page.get_by_test_id("user-link").locator("code").inner_text()
+    other = new_page(own_service, link.removeprefix(own_service.url), log_in=False)
+    other.locator("input[type=password]").first.fill("battery staple")
+    other.locator("button[type=submit]").click()
+    other.get_by_test_id("verdict").wait_for()
+    other.get_by_test_id("nav-settings").click()
+    other.get_by_test_id("token-label").wait_for()
+    assert other.get_by_test_id("users").count() == 0  # an analyst sees nobody else
+    assert other.locator(".pill-act").count() == 0
+    page.get_by_label("Role of mia").select_option("viewer")
+    page.get_by_text("mia is viewer now").wait_for()
+    page.get_by_role("button", name="Remove mia").click()
+    page.get_by_text("mia was removed").wait_for()
+    page.get_by_label("Role of mia").wait_for(state="detached")
+
+
+def test_a_token_is_shown_once_works_and_can_be_ended(own_service: Service, new_page: OpenPage) -> None:
+    page = new_page(own_service, "/settings")
+    page.get_by_test_id("token-label").fill("nightly export")
+    page.get_by_role("button", name="Make token").click()
+    token = page.get_by_test_id("token-made").locator("code").inner_text()
+    asked = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(f"{own_service.url}/api/v1/alerts", headers=asked, trust_env=False).status_code == 200
+    page.reload()
+    page.get_by_text("nightly export").wait_for()
+    assert token not in page.content()
+    page.get_by_role("button", name="End token").click()
+    page.get_by_text("No tokens yet").wait_for()
+    assert httpx.get(f"{own_service.url}/api/v1/alerts", headers=asked, trust_env=False).status_code == 401
+
+
+def test_what_the_server_refuses_is_said(own_service: Service, new_page: OpenPage) -> None:
+    own_service.accounts.add_user("mia", PASSWORD, "viewer")
+    page = new_page(own_service, "/settings", quiet=False)  # the browser complains of the refusal
+    page.get_by_test_id("user-name").fill("mia")
+    page.get_by_role("button", name="Add user").click()
+    page.get_by_text("there is already a user mia").wait_for()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1440])
+def test_it_is_for_everybody_and_fits(service: Service, new_page: OpenPage, theme: str, width: int) -> None:
+    page = new_page(service, "/settings", viewport={"width": width, "height": 900}, color_scheme=theme)
+    page.get_by_test_id("users").wait_for()
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
