@@ -1,6 +1,7 @@
 """What may be asked of a running service over its control socket; the command line and the web process share it.
 
-One connection a question. Kinds: ``status``, ``health`` (processes), ``state`` (the capture), ``start``, ``stop``, ``clear``.
+One connection a question. Kinds: ``status``, ``health`` (processes), ``state`` (the capture), ``start``, ``stop``, ``clear``,
+and those of ``job_desk``.
 An answer with ``fault`` is an error of the service, and is raised again here.
 """
 
@@ -10,18 +11,20 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
+from nsm.errors import CaptureError, CapturePermissionError, NsmError, QueryError, ScanError, ServiceError
 from nsm.run.links import CONTROL, Splitter, socket_path
 from nsm.run.transport import encode
 
 TIMEOUT_S: Final = 10.0
-_LEAVES: Final = {"permission": CapturePermissionError, "capture": CaptureError, "service": ServiceError}
+_LEAVES: Final[dict[str, type[NsmError]]] = {  # the first that fits
+    "permission": CapturePermissionError, "capture": CaptureError, "query": QueryError, "scan": ScanError,
+    "service": ServiceError,
+}  # fmt: skip
 
 
 def fault_of(error: NsmError) -> dict[str, Any]:
     """The answer that tells of an error."""
-    permission, capture = isinstance(error, CapturePermissionError), isinstance(error, CaptureError)
-    kind = "permission" if permission else "capture" if capture else "service"
+    kind = next((name for name, leaf in _LEAVES.items() if isinstance(error, leaf)), "service")
     return {"fault": {"kind": kind, "text": str(error), "where": error.where, "mend": error.mend}}
 
 
@@ -29,8 +32,7 @@ def answer_of(header: dict[str, Any]) -> dict[str, Any]:
     """The answer of a service; raises the NsmError leaf that it tells of."""
     fault = header.get("fault")
     if fault:
-        leaf: type[NsmError] = _LEAVES.get(fault["kind"], ServiceError)
-        raise leaf(fault["text"], where=fault["where"], mend=fault["mend"])
+        raise _LEAVES.get(fault["kind"], ServiceError)(fault["text"], where=fault["where"], mend=fault["mend"])
     return header
 
 

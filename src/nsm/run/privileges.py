@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import ClassVar, Final
 
 PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS, PR_CAP_AMBIENT = 1, 8, 24, 38, 47
-PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
+PR_CAP_AMBIENT_RAISE, PR_CAP_AMBIENT_CLEAR_ALL = 2, 4
 CAP_NET_RAW: Final = 13
 VERSION_3: Final = 0x20080522
 LAST_CAP_MAX: Final = 63
@@ -37,10 +37,11 @@ class _Sets(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _capset(mask: int) -> bool:
+def _capset(mask: int, inheritable: int = 0) -> bool:
     """Permitted and effective capabilities become ``mask``; False when the system refuses."""
     header = _Header(VERSION_3, 0)
-    sets = (_Sets * 2)(_Sets(mask & 0xFFFFFFFF, mask & 0xFFFFFFFF, 0), _Sets(mask >> 32, mask >> 32, 0))
+    low = _Sets(mask & 0xFFFFFFFF, mask & 0xFFFFFFFF, inheritable & 0xFFFFFFFF)
+    sets = (_Sets * 2)(low, _Sets(mask >> 32, mask >> 32, inheritable >> 32))
     return bool(_libc.capset(ctypes.byref(header), sets) == 0)
 
 
@@ -63,6 +64,24 @@ def keep_net_raw(uid: int | None, gid: int | None) -> None:
         os.setresuid(uid, uid, uid)
     _capset(1 << CAP_NET_RAW if raw else 0)
     _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def with_net_raw() -> Callable[[], None]:
+    """As ``without_privileges``, but CAP_NET_RAW stays, where there is one: for a job that sends packets."""
+    parent, raw = os.getpid(), can_capture()
+
+    def keep() -> None:
+        _libc.prctl(PR_SET_PDEATHSIG, SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+        if raw:
+            _capset(1 << CAP_NET_RAW, inheritable=1 << CAP_NET_RAW)
+            _libc.prctl(
+                PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_RAW, 0, 0
+            )  # through exec, for a user who is not root
+        _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+    return keep
 
 
 def without_privileges() -> Callable[[], None]:

@@ -27,6 +27,7 @@ from nsm.capture.settings import CaptureSettings
 from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
 from nsm.pipeline import HOME_NET
 from nsm.run.control import fault_of
+from nsm.run.job_desk import JOB_KINDS, Jobs
 from nsm.run.links import ANALYST, CONTROL, STORE, Splitter, listen, socket_path
 from nsm.run.privileges import can_capture
 from nsm.run.processes import Processes
@@ -75,6 +76,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
+        self._jobs = Jobs(self._data, self._common(), self._news)
+        self._jobs.begin()
         control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
         self._processes.add("store", "nsm.run.store_writer", self._store_task)
         self._processes.add("analyst", "nsm.run.analyst", self._analyst_task)
@@ -91,6 +94,7 @@ class Supervisor:
             await self._stopping.wait()
         finally:
             teller.cancel()
+            await self._jobs.close()
             await self._end_all()
             control.close()
 
@@ -292,6 +296,8 @@ class Supervisor:
             "status": self._status,
         }  # fmt: skip
         try:
+            if message.kind in JOB_KINDS:
+                return self._jobs.answer(message.kind, header)
             if message.kind not in questions:
                 raise ServiceError(f"the service does not know {message.kind!r}")
             return await questions[message.kind]()

@@ -97,7 +97,16 @@ CREATE INDEX scan_started ON scan(started);
 CREATE TABLE scan_port(
   scan TEXT, address TEXT, proto TEXT, port INTEGER, state TEXT NOT NULL, service TEXT NOT NULL, product TEXT NOT NULL,
   version TEXT NOT NULL, json BLOB NOT NULL, PRIMARY KEY(scan, address, proto, port)) WITHOUT ROWID;
-CREATE INDEX scan_port_address ON scan_port(address, proto, port)
+CREATE INDEX scan_port_address ON scan_port(address, proto, port);
+CREATE TABLE schedule(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, trigger TEXT NOT NULL,
+  task TEXT NOT NULL, enabled INTEGER NOT NULL, who TEXT NOT NULL, created_us INTEGER NOT NULL,
+  due_us INTEGER NOT NULL);
+CREATE TABLE job(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, schedule INTEGER NOT NULL,
+  who TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL,
+  result TEXT NOT NULL);
+CREATE INDEX job_schedule ON job(schedule, started_us)
 """
 
 

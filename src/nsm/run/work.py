@@ -1,0 +1,53 @@
+"""What a job is made of: its kind, and what its process says while it works.
+
+A job's process reads its task from standard input and writes messages: ``progress`` as often as it likes, then one ``done``
+with a sentence and a result, or one ``fault``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from nsm.errors import NsmError
+from nsm.run.child import begin, on_end
+from nsm.run.transport import encode
+
+
+class JobSpec(msgspec.Struct, frozen=True):
+    """A kind of job. ``check`` raises NsmError for a task that cannot be run, and gives it with defaults filled in.
+
+    ``raw_sockets``: its process keeps CAP_NET_RAW. ``role``: who may start one; ``limit_s``: it is ended after that.
+    """
+
+    kind: str
+    module: str
+    check: Callable[[dict[str, Any]], dict[str, Any]]
+    role: str = "analyst"
+    raw_sockets: bool = False
+    limit_s: float = 3_600.0
+
+
+Progress = Callable[[dict[str, Any]], None]
+Done = tuple[str, dict[str, Any]]
+"""A sentence for a person, and what the kind has to say to programs."""
+
+
+def run_job(name: str, work: Callable[[dict[str, Any], Progress], Done], stop: Callable[[], None]) -> None:
+    """Entry of a job's process; ``stop`` is called when it is to end early."""
+    task = begin(name)
+    on_end(stop)
+
+    def say(kind: str, header: dict[str, Any]) -> None:
+        sys.stdout.buffer.write(encode(kind, header))
+        sys.stdout.buffer.flush()
+
+    try:
+        text, result = work(task, lambda header: say("progress", header))
+    except NsmError as error:
+        say("fault", {"text": str(error), "where": error.where, "mend": error.mend})
+        sys.exit(1)
+    say("done", {"text": text, "result": result})
