@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import uvicorn
 
-from nsm.errors import NsmError
+from nsm.errors import NsmError, QueryError
 from nsm.model.address import halves
 from nsm.model.finding import Alert, Explain, Finding, Severity
 from nsm.model.flow import FLOW
@@ -25,6 +25,7 @@ from nsm.serve.page import STATIC
 from nsm.serve.settings import ServeSettings, bind
 from nsm.store.accounts import Accounts
 from nsm.store.clear import clear
+from nsm.store.jobs import JobStore
 from nsm.store.reader import Reader
 from nsm.store.records import BatchId, StoredBatch
 from nsm.store.settings import StoreSettings
@@ -68,6 +69,7 @@ class ScriptedControl:
         self.refuse: NsmError | None = None
         self.capture = capture_state("running")
         self.calls: list[tuple[Any, ...]] = []
+        self._jobs: JobStore | None = None
 
     async def interfaces(self) -> list[dict[str, Any]]:
         return INTERFACES
@@ -98,6 +100,33 @@ class ScriptedControl:
 
     async def health(self) -> dict[str, Any]:
         return {"processes": [], "queues": {}, "store": {}}
+
+    async def job(self, kind: str, name: str, task: dict[str, Any], who: str) -> int:
+        self.calls.append(("job", kind, name, task, who))
+        if not self._jobs:
+            self._jobs = JobStore(self._store)
+        return self._jobs.begin(kind, name, who)
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        return []
+
+    async def cancel_job(self, number: int) -> None:
+        self.calls.append(("cancel_job", number))
+
+    async def add_schedule(self, kind: str, name: str, trigger: str, task: dict[str, Any], who: str) -> int:
+        self.calls.append(("add_schedule", kind, name, trigger, task, who))
+        return JobStore(self._store).add_schedule(kind, name, trigger, task, who)
+
+    async def switch_schedule(self, number: int, enabled: bool) -> None:
+        _there(JobStore(self._store).enable_schedule(number, enabled), number)
+
+    async def remove_schedule(self, number: int) -> None:
+        _there(JobStore(self._store).remove_schedule(number), number)
+
+
+def _there(found: bool, number: int) -> None:
+    if not found:
+        raise QueryError(f"there is no schedule {number}")
 
 
 def capture_state(state: str, iface: str = "eth0", **more: Any) -> dict[str, Any]:

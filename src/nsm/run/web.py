@@ -101,6 +101,34 @@ class SocketControl:
         """Processes and queues."""
         return await self._ask("health")
 
+    async def job(self, kind: str, name: str, task: dict[str, Any], who: str) -> int:
+        """Start a job."""
+        number: int = (await self._ask("job_start", job=kind, name=name, task=task, who=who))["id"]
+        return number
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        """Jobs that run or wait."""
+        running: list[dict[str, Any]] = (await self._ask("jobs"))["running"]
+        return running
+
+    async def cancel_job(self, number: int) -> None:
+        """End a job."""
+        await self._ask("job_cancel", id=number)
+
+    async def add_schedule(self, kind: str, name: str, trigger: str, task: dict[str, Any], who: str) -> int:
+        """Keep a schedule."""
+        made = await self._ask("schedule_add", job=kind, name=name, trigger=trigger, task=task, who=who)
+        number: int = made["id"]
+        return number
+
+    async def switch_schedule(self, number: int, enabled: bool) -> None:
+        """Switch a schedule on or off."""
+        await self._ask("schedule_switch", id=number, enabled=enabled)
+
+    async def remove_schedule(self, number: int) -> None:
+        """Remove a schedule."""
+        await self._ask("schedule_remove", id=number)
+
 
 def main() -> None:
     """Entry of the process; the listening socket comes from the supervisor."""

@@ -20,13 +20,12 @@ from nsm.run.transport import encode
 class JobSpec(msgspec.Struct, frozen=True):
     """A kind of job. ``check`` raises NsmError for a task that cannot be run, and gives it with defaults filled in.
 
-    ``raw_sockets``: its process keeps CAP_NET_RAW. ``role``: who may start one; ``limit_s``: it is ended after that.
+    ``raw_sockets``: its process keeps CAP_NET_RAW. ``limit_s``: it is ended after that.
     """
 
     kind: str
     module: str
     check: Callable[[dict[str, Any]], dict[str, Any]]
-    role: str = "analyst"
     raw_sockets: bool = False
     limit_s: float = 3_600.0
 

@@ -91,3 +91,27 @@ class Control(Protocol):
     async def health(self) -> dict[str, Any]:
         """{processes: [{name, pid, alive, restarts, rss_bytes, cpu_pct}], queues: {...}, store: {...}}."""
         ...
+
+    async def job(self, kind: str, name: str, task: dict[str, Any], who: str) -> int:
+        """Start a job of that kind, or let it wait for its turn; its number. QueryError or ScanError for a wrong task."""
+        ...
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        """Jobs that run or wait: {id, kind, name, since, progress, state}."""
+        ...
+
+    async def cancel_job(self, number: int) -> None:
+        """End a job; QueryError when it does not run."""
+        ...
+
+    async def add_schedule(self, kind: str, name: str, trigger: str, task: dict[str, Any], who: str) -> int:
+        """Keep a schedule, its number; QueryError for a time or task that is none."""
+        ...
+
+    async def switch_schedule(self, number: int, enabled: bool) -> None:
+        """Switch a schedule on or off; QueryError when there is none."""
+        ...
+
+    async def remove_schedule(self, number: int) -> None:
+        """Remove a schedule; QueryError when there is none."""
+        ...

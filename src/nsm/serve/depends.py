@@ -19,8 +19,10 @@ from nsm.serve.match import parse
 from nsm.serve.settings import ServeSettings
 from nsm.serve.state import LiveState
 from nsm.store.accounts import Accounts, Session
+from nsm.store.jobs import JobStore
 from nsm.store.queryspec import moment_us
 from nsm.store.reader import Reader
+from nsm.store.scans import ScanStore
 
 LIMIT_MAX: Final = 1_000  # ux.md 4.3
 
@@ -37,6 +39,8 @@ class Services(msgspec.Struct, frozen=True):
     events: EventLog
     settings: ServeSettings
     data_dir: Path
+    jobs: JobStore
+    scans: ScanStore
 
 
 def services(request: Request) -> Services:
