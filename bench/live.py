@@ -22,9 +22,9 @@ from playwright.sync_api import Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from lab.namespaces import Namespaces  # noqa: E402
-from lab.service import LiveService  # noqa: E402
-from nsm.store.reader import Reader  # noqa: E402
+from lab.namespaces import Namespaces
+from lab.service import LiveService
+from nsm.store.reader import Reader
 
 PASSWORD = "a long enough sentence"  # noqa: S105 - of a service that lives for a minute
 WINDOWS = ((1.0, 8), (60.0, 24))  # detect.port_scan: burst_ports, and minute_ports times inside_factor
