@@ -43,7 +43,7 @@ class Record:
 
 def record(ts_ns: int, at: int, captured: int, wire: int, link: int, iface: int = 0, vlan: int = 0) -> Record:
     kept = min(captured, FRAME_MAX)
-    return Record(ts_ns, at, kept, max(wire, kept) % 2**32, link, iface, vlan)
+    return Record(ts_ns, at, kept, min(max(wire, kept), 2**32 - 1), link, iface, vlan)
 
 
 def index_pcap(data: bytes, big: bool, ns_per_unit: int, link: int) -> tuple[list[Record], str]:
