@@ -299,7 +299,6 @@ def test_the_twin_knows_better(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRONG)
-@pytest.mark.xfail(reason="known faults of the history and of its summary")
 def test_the_log_says_what_the_twin_says(name: str) -> None:
     packets, column, value = WRONG[name]
     ((line, _),) = of_kernel(timed(packets, (1_000, 7)))
