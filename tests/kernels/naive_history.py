@@ -1,8 +1,8 @@
 """A slow, obvious twin of what Zeek says of a connection, written from the table of ``history`` and of ``conn_state``.
 
-https://docs.zeek.org/en/master/scripts/base/protocols/conn/main.zeek.html. Where that page is silent (what one packet's
-letters are in order, which numbers are believed), it does as the kernel. Sequence numbers are counted from a side's first
-one and never wrap; which bytes were seen is a list of pieces.
+https://docs.zeek.org/en/master/scripts/base/protocols/conn/main.zeek.html; where that page is silent (what one packet's
+letters are in order, which numbers are believed), Zeek's TCPSessionAdapter.cc, TCP_Endpoint.cc and TCP_Reassembler.cc.
+Sequence numbers are counted from a side's first one and never wrap; which bytes were seen is a list of pieces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from tests.kernels.naive_flows import NS, Flow, begun, counted, turned
 
 LETTERS_MAX = 32
 NEAR = 2**20  # a SYN or RST farther away is of another connection, or forged
-ACK_NEAR = 2**30
 ATTEMPT_S = 5
 SUMS = {"decoder.ipv4.csum_invalid", "decoder.l4.csum_invalid"}
 
@@ -43,9 +42,10 @@ class Side:
 
     small: bool  # the responder's letters are small
     state: End = E.INACTIVE
+    before: End = E.INACTIVE  # the state before that
     closed: bool = False
     said: set[str] = field(default_factory=set)
-    numbers: dict[int, int] = field(default_factory=dict)  # flag -> number of the last packet with it
+    places: dict[str, int] = field(default_factory=dict)  # letter -> place of the last packet with it
     times: Counter[str] = field(default_factory=Counter)
     zero: int = 0  # the number of its SYN; what follows is counted from there
     sent: int = 0  # one behind the last
@@ -63,6 +63,15 @@ class Side:
     def begin(self, zero: int, sent: int) -> None:
         self.zero, self.sent, self.acked, self.seen = zero % 2**32, sent, 0, [(0, sent)]
 
+    def go(self, state: End) -> None:
+        if state is not self.state:
+            self.before, self.state = self.state, state
+        self.closed |= state in (E.CLOSED, E.RESET)
+
+    @property
+    def clean(self) -> bool:
+        return E.ESTABLISHED is (self.before if self.state is E.CLOSED else self.state)
+
     def holes(self, start: int, stop: int) -> list[tuple[int, int]]:
         """What of start..stop was not seen."""
         found, at = [], start
@@ -76,10 +85,10 @@ class Side:
             found.append((at, stop))
         return [(first, behind) for first, behind in found if first < behind]
 
-    @property
-    def size(self) -> int:
+    def size(self, peer: Side) -> int:
         """Payload by the numbers: neither SYN nor FIN is a byte."""
-        if self.state is E.INACTIVE:
+        given_up = self.state is E.RESET and self.before is E.SYN_SENT and peer.state is E.INACTIVE and self.acked > 1
+        if self.state is E.INACTIVE or given_up:
             return 0
         return max(max(self.sent, self.acked) - 1 - self.fin, 0)
 
@@ -93,7 +102,6 @@ class Connection:
     last: int = 0
     orig: Side = field(default_factory=lambda: Side(False))
     resp: Side = field(default_factory=lambda: Side(True))
-    doubts: set[str] = field(default_factory=set)  # which of the kernel's known faults this connection meets
 
     @property
     def history(self) -> str:
@@ -107,12 +115,11 @@ class Connection:
             side.said.add(letter)
             self.say(side, letter)
 
-    def numbered(self, side: Side, letter: str, flag: int, number: int) -> None:
-        """Again when the number is not that of the last packet with this flag."""
-        if letter not in side.said or side.numbers[flag] != number:
+    def numbered(self, side: Side, letter: str, kind: str, place: int) -> None:
+        """Again when the place is not that of the last packet of this kind."""
+        if side.places.get(kind) != place % 2**32:
             self.say(side, letter)
-        side.said.add(letter)
-        side.numbers[flag] = number
+        side.places[kind] = place % 2**32
 
     def now_and_then(self, side: Side, letter: str) -> None:
         """At the first, the tenth, the hundredth time and so on."""
@@ -127,120 +134,123 @@ class Connection:
 
     def segment(self, side: Side, row: Row, ts: int) -> None:
         peer = self.resp if side is self.orig else self.orig
-        syn, fin, rst, ack = (bool(row.flags & flag) for flag in (SYN, FIN, RST, ACK))
+        syn, fin, rst = (bool(row.flags & flag) for flag in (SYN, FIN, RST))
         over = side.closed and peer.closed
-        if syn and (fin or rst):
-            self.once(side, "Q")
-        elif fin and rst:
-            self.once(side, "I")
-        elif syn:
-            self.numbered(side, "H" if ack else "S", SYN, row.seq)
-        repeated = self.send(side, row)
-        if ack:
-            self.acknowledge(side, peer, row)
-        if row.plen and repeated:
-            self.now_and_then(side, "T")
-        elif row.plen and not syn:
-            self.once(side, "D")
-        elif ack and not (syn or fin or rst):
-            self.once(side, "A")
-        if fin and not (syn or rst):
-            self.numbered(side, "F", FIN, (row.seq + row.plen) % 2**32)
-        if rst and not (syn or fin):
-            self.numbered(side, "R", RST, row.seq)
-        if row.window == 0 and not (syn or rst):  # before and after a connection nobody waits for room
+        length = syn + fin + (0 if rst else row.plen)
+        self.begin(side, row.seq, length, syn)
+        end = side.place(row.seq + length)
+        start = end - length
+        self.flags(side, row, start)
+        side.fin |= fin
+        if row.window == 0 and not rst and E.CLOSED is not peer.state and side.state is not E.RESET:
             self.now_and_then(side, "W")
-        self.step(side, peer, row.flags)
+        repeated = self.send(side, row, start, end)
+        if repeated:
+            self.now_and_then(side, "T")
+        self.step(side, peer, row)
+        if row.flags & ACK and not rst and peer.state is not E.INACTIVE:
+            self.acknowledge(side, peer, row.ack)
+        if row.plen and not rst and start >= 0:
+            side.seen.append((min(start + syn, side.sent), min(start + syn + row.plen, side.sent)))
         # What follows the two ends counts only when it brings payload.
         if not over or (row.plen and not repeated):
             self.last = max(self.last, ts)
 
-    def send(self, side: Side, row: Row) -> bool:
-        """Follow the numbers of a side; True when its payload was there before."""
-        syn, fin, rst = (bool(row.flags & flag) for flag in (SYN, FIN, RST))
-        length = row.plen + syn + fin
-        side.fin |= fin
-        if fin and (syn or rst):
-            self.doubts.add("size")
-        if side.state is E.INACTIVE or (syn and side.zero != row.seq):
-            if side.holes(0, side.sent):
-                self.doubts.add("gaps")
-            if syn:
-                side.begin(row.seq, length)
-            else:  # its SYN was not seen
-                side.begin(row.seq - 1, 1 + (length if row.plen else 0))
-            return False
-        start = side.place(row.seq)
-        end = side.place(row.seq + length)
-        if side.state is E.RESET or ((syn or rst) and abs(end - side.sent) > NEAR):
-            return False
-        holes = side.holes(0, side.sent)
-        if end > side.sent:
-            if (start > side.sent and (syn or not row.plen)) or (start < side.sent and holes):
-                self.doubts.add("gaps")
-            side.seen.append((start, end))
-            side.sent = end
-            return False
-        if row.plen and holes and sum(b - a for a, b in side.holes(start, end)) != row.plen:
-            self.doubts.add("gaps")
-        if row.plen:
-            side.seen.append((start, end))
-        return bool(row.plen)
+    @staticmethod
+    def begin(side: Side, seq: int, length: int, syn: bool) -> None:
+        """Count anew: a side's first packet, and a SYN unless the side has ended."""
+        if side.state is E.INACTIVE and not syn:
+            side.begin(seq - 1, 1)  # its SYN was not seen
+        elif syn and (side.state is E.INACTIVE or side.zero != seq):
+            reset_first = side.state is E.RESET and side.before is E.INACTIVE
+            if side.state not in (E.CLOSED, E.RESET) or reset_first:
+                side.begin(seq, length)
 
-    def acknowledge(self, side: Side, peer: Side, row: Row) -> None:
-        """What the peer sent by this, seen or not; bytes that nobody saw until now were missed."""
-        if peer.state is E.INACTIVE:
-            if not row.flags & (SYN | FIN | RST):
-                peer.begin(row.ack - 1, 0)
-            return
-        turn = 2**32
-        ahead = (row.ack - peer.zero - peer.acked) % turn
-        if not 0 < ahead < turn // 2:
-            return
-        if row.flags & RST:  # anybody can send one, with any number in it
-            if peer.acked + ahead > peer.sent:
-                self.doubts.add("numbers")
-            if peer.holes(0, peer.sent):
-                self.doubts.add("gaps")
-            return
-        peer.acked += ahead
-        beyond = peer.acked - peer.sent
-        if 1 < beyond < ACK_NEAR:  # one alone may be a FIN
-            peer.sent = peer.acked
-        stop = min(peer.acked, peer.sent)
-        if peer.holes(stop, peer.sent):
-            self.doubts.add("gaps")
-        missed = sum(b - a for a, b in peer.holes(0, stop))
-        peer.seen.append((0, stop))
-        if missed:
-            peer.missed += missed
-            self.now_and_then(peer, "G")
+    def flags(self, side: Side, row: Row, start: int) -> None:
+        """One letter at most: that of the flags, or else of what is in it."""
+        kinds = row.flags & (SYN | FIN | RST)
+        if kinds == SYN:
+            self.numbered(side, "H" if row.flags & ACK else "S", "S", start)
+        elif kinds == FIN:
+            self.numbered(side, "F", "F", start + row.plen)
+        elif kinds == RST:
+            self.numbered(side, "R", "R", start)
+        elif kinds:
+            self.once(side, "I" if kinds & FIN and kinds & RST else "Q")
+        elif row.plen:
+            self.once(side, "D")
+        elif row.flags & ACK:
+            self.once(side, "A")
 
     @staticmethod
-    def step(side: Side, peer: Side, flags: int) -> None:
-        """The states after a segment of ``side``."""
-        shake = flags & (SYN | ACK)
-        if flags & RST:
-            if not side.state is peer.state is E.CLOSED:
-                side.state = E.RESET
+    def send(side: Side, row: Row, start: int, end: int) -> bool:
+        """Follow the numbers of a side; True when its payload was there before."""
+        length = end - start
+        if row.flags & (SYN | RST) and abs(end - side.sent) > NEAR:
+            return False
+        if row.flags & FIN and side.sent == 1:  # after a SYN alone a FIN is believed, however far it is
+            end += 2**32 if end < side.sent else 0
         elif side.state is E.RESET:
+            return False
+        elif end <= side.sent:
+            return bool(row.plen)
+        side.seen.append((end - length, end))
+        side.sent = end
+        return False
+
+    def acknowledge(self, side: Side, peer: Side, ack: int) -> None:
+        """What the peer sent by this, seen or not; bytes that nobody saw until now were missed."""
+        turn = 2**32
+        ahead = (ack - peer.zero - peer.acked) % turn
+        if not 0 < ahead < turn // 2 or (ack == 0 and ahead > NEAR):
             return
-        elif flags & FIN and not flags & SYN:
-            side.state = E.CLOSED
-        elif side.state is E.INACTIVE:
-            if shake == SYN | ACK:
-                side.state = E.ESTABLISHED if peer.state is E.SYN_SENT else E.SYN_ACK_SENT
-            elif flags & SYN:
-                side.state = E.SYN_SENT
-            else:
-                side.state = E.ESTABLISHED if peer.state is E.SYN_ACK_SENT else E.PARTIAL
-            if side.state is E.ESTABLISHED:
-                peer.state = E.ESTABLISHED
-        elif side.state is E.SYN_SENT and shake == SYN | ACK and peer.state is not E.INACTIVE:
-            side.state = E.ESTABLISHED
+        before, peer.acked = peer.acked, peer.acked + ahead
+        for first, behind in peer.holes(before, min(peer.acked, peer.sent) if peer.fin else peer.acked):
+            if side.clean and peer.clean:  # of others the numbers are not to be trusted
+                peer.missed += behind - first
+                self.now_and_then(peer, "G")
+
+    def step(self, side: Side, peer: Side, row: Row) -> None:
+        """The states after a segment of ``side``."""
+        syn, fin, rst, ack = (bool(row.flags & flag) for flag in (SYN, FIN, RST, ACK))
+        was = side.state
+        if was is E.INACTIVE:
+            self.first_step(side, peer, row)
+        elif was in (E.SYN_SENT, E.SYN_ACK_SENT):
+            for happened, state in ((fin, E.CLOSED), (rst, E.RESET)):
+                if happened:
+                    side.go(state)
+        elif was in (E.ESTABLISHED, E.PARTIAL):
+            if syn and not ack and was is E.PARTIAL and peer.state is E.INACTIVE:
+                side.go(E.SYN_SENT)
+            if rst:
+                side.go(E.RESET)
+            elif fin:
+                side.go(E.CLOSED)
+                if (peer.before, peer.state) == (E.CLOSED, E.RESET):  # FIN, RST, and now the other FIN
+                    peer.go(E.CLOSED)
+        elif was is E.CLOSED and rst and peer.state is not E.CLOSED:
+            side.go(E.RESET)
+
+    def first_step(self, side: Side, peer: Side, row: Row) -> None:
+        syn, fin, rst, ack = (bool(row.flags & flag) for flag in (SYN, FIN, RST, ACK))
+        bare_reply = side is self.resp and not row.plen and peer.state is E.SYN_SENT
+        if syn and side is self.orig:
+            side.go(E.SYN_ACK_SENT if ack else E.SYN_SENT)
+        elif syn:
+            side.go(E.ESTABLISHED)
             if peer.state is E.SYN_SENT:
-                peer.state = E.ESTABLISHED
-        side.closed |= side.state in (E.CLOSED, E.RESET)
+                peer.go(E.ESTABLISHED)
+        if fin:
+            side.go(E.CLOSED)
+        if rst:
+            side.go(E.RESET)
+        if not (syn or fin or rst or bare_reply):
+            side.go(E.ESTABLISHED if ack and peer.state is E.ESTABLISHED else E.PARTIAL)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return self.orig.size(self.resp), self.resp.size(self.orig)
 
     @property
     def state(self) -> str:
@@ -252,7 +262,7 @@ class Connection:
         orig, resp = self.orig.state, self.resp.state
         nobody = (E.INACTIVE, E.PARTIAL)
         if resp is E.RESET:
-            nothing = self.orig.size == 0 and self.resp.size == 0
+            nothing = self.sizes == (0, 0)
             if orig in (E.SYN_SENT, E.SYN_ACK_SENT) or (orig is E.RESET and nothing):
                 return "REJ"
             return "RSTRH" if orig in nobody else "RSTR"

@@ -17,12 +17,25 @@ from typing import Final
 
 import numpy as np
 
+from nsm.kernels.holes import (
+    H_HOLES,
+    H_LAST,
+    H_LUMP,
+    H_LUMPED,
+    HOLES,
+    fill,
+    forget,
+    half,
+    hole,
+    open_hole,
+    put_half,
+    sent,
+)  # fmt: skip
 from nsm.kernels.jit import get, inline, put
 
 HIST: Final = 31
-H_TEXT, H_STATES, H_FLAGS, H_IP, H_FIRST, H_LAST, H_ACKED = 0, 4, 5, 6, 8, 9, 11
-H_SYN, H_FIN, H_RST, H_OFTEN, H_RARE, H_TIME, H_MISSED, H_HOLES, H_LUMP, H_LUMPED = 13, 14, 15, 16, 17, 18, 19, 20, 28, 30
-HOLES: Final = 4  # of a side, remembered one by one
+H_TEXT, H_STATES, H_FLAGS, H_IP, H_FIRST, H_ACKED = 0, 4, 5, 6, 8, 11  # the others are in holes.py
+H_SYN, H_FIN, H_RST, H_OFTEN, H_RARE, H_TIME, H_MISSED = 13, 14, 15, 16, 17, 18, 19
 LETTERS_MAX: Final = 32
 ATTEMPT_NS: Final = 5_000_000_000  # tcp_attempt_delay, scripts/base/init-bare.zeek
 NEAR: Final = 1_048_576  # TOO_LARGE_SEQ_DELTA: a SYN or RST farther away is of another connection, or forged
@@ -33,19 +46,7 @@ SEEN_ACK, SEEN_DATA, SEEN_MULTI, SEEN_INCONSISTENT, SEEN_SYN, SEEN_FIN, SEEN_RST
 FLAG_CLOSED: Final = 1  # bits 0 and 1: a side has closed or reset
 FLAG_FIN: Final = 4  # bits 2 and 3: a side has sent FIN
 FIN_, SYN_, RST_, ACK_ = 0x01, 0x02, 0x04, 0x10
-LOW8, LOW16, LOW32 = np.uint64(0xFF), np.uint64(0xFFFF), np.uint64(0xFFFFFFFF)
-
-
-@inline
-def _half(hist, at, side):
-    """One 32-bit half of a word."""
-    return (get(hist, at) >> np.uint64(32 * side)) & LOW32
-
-
-@inline
-def _put_half(hist, at, side, value):
-    shift = np.uint64(32 * side)
-    put(hist, at, (get(hist, at) & ~(LOW32 << shift)) | (np.uint64(value) & LOW32) << shift)
+LOW8, LOW16 = np.uint64(0xFF), np.uint64(0xFFFF)
 
 
 @inline
@@ -81,9 +82,9 @@ def _noted(hist, base, side, bit, word, place, code):
     """S and H, F, R: again when the place differs from the last of that kind."""
     seen = _byte(hist, base + H_STATES, 1 + side)
     number = np.uint64(place & 0xFFFFFFFF)
-    if not seen & bit or _half(hist, base + word, side) != number:
+    if not seen & bit or half(hist, base + word, side) != number:
         _put_byte(hist, base + H_STATES, 1 + side, seen | bit)
-        _put_half(hist, base + word, side, number)
+        put_half(hist, base + word, side, number)
         letter(hist, base, side, code)
 
 
@@ -187,19 +188,12 @@ def _signed(difference):
 
 
 @inline
-def _last(hist, base, side):
-    return np.int64(get(hist, base + H_LAST + side))
-
-
-@inline
 def _number_from(hist, base, side, first, last):
     """Count the sequence numbers of a side from ``first``."""
-    _put_half(hist, base + H_FIRST, side, first & 0xFFFFFFFF)
+    put_half(hist, base + H_FIRST, side, first & 0xFFFFFFFF)
     put(hist, base + H_LAST + side, np.uint64(last))
     put(hist, base + H_ACKED + side, np.uint64(0))
-    _put_half(hist, base + H_LUMPED, side, np.int64(0))
-    for n in range(HOLES):
-        put(hist, base + H_HOLES + side * HOLES + n, np.uint64(0))
+    forget(hist, base, side)
 
 
 @inline
@@ -210,9 +204,10 @@ def _begin_side(hist, base, side, flags, seq, span):
         _number_from(hist, base, side, seq - 1, np.int64(1))  # as if there had been a SYN
     elif mine == INACTIVE:
         _number_from(hist, base, side, seq, span)
-    elif flags & SYN_ and np.int64(_half(hist, base + H_FIRST, side)) != seq:
-        if mine != CLOSED and (mine != RESET or _previous(hist, base, side) == INACTIVE):
-            _number_from(hist, base, side, seq, span)
+    elif not flags & SYN_ or np.int64(half(hist, base + H_FIRST, side)) == seq:
+        return
+    elif mine != CLOSED and (mine != RESET or _previous(hist, base, side) == INACTIVE):
+        _number_from(hist, base, side, seq, span)
 
 
 @inline
@@ -239,61 +234,9 @@ def _letters(hist, base, side, flags, place, length):
 
 
 @inline
-def _hole(hist, base, side, at):
-    """(first place, place behind) of the hole in a word; all of them lie below the last byte."""
-    word, last = get(hist, at), _last(hist, base, side)
-    first = last - ((last - np.int64(word & LOW32)) & 0xFFFFFFFF)
-    return first, first + np.int64(word >> np.uint64(32))
-
-
-@inline
-def _put_hole(hist, at, first, behind):
-    put(hist, at, np.uint64(first & 0xFFFFFFFF) | np.uint64(behind - first) << np.uint64(32))
-
-
-@inline
-def _open(hist, base, side, first, behind):
-    """Remember bytes that were not seen; those that find no room of their own as a number of bytes between two places."""
-    at = base + H_HOLES + side * HOLES
-    for n in range(HOLES):
-        if get(hist, at + n) == 0:
-            _put_hole(hist, at + n, first, behind)
-            return
-    lumped = np.int64(_half(hist, base + H_LUMPED, side))
-    _put_half(hist, base + H_LUMPED, side, min(lumped + behind - first, np.int64(0xFFFFFFFF)))
-    if lumped > 0:
-        low, high = _hole(hist, base, side, base + H_LUMP + side)
-        first, behind = min(low, first), max(high, behind)
-    _put_hole(hist, base + H_LUMP + side, first, behind)
-
-
-@inline
-def _fill(hist, base, side, start, stop):
-    """Payload came: what it brings of the holes is seen."""
-    for n in range(HOLES):
-        at = base + H_HOLES + side * HOLES + n
-        if get(hist, at) == 0:
-            continue
-        first, behind = _hole(hist, base, side, at)
-        if stop <= first or behind <= start:
-            continue
-        put(hist, at, np.uint64(0))
-        if first < start:
-            _open(hist, base, side, first, start)
-        if stop < behind:
-            _open(hist, base, side, stop, behind)
-    lumped = np.int64(_half(hist, base + H_LUMPED, side))
-    if lumped > 0:
-        first, behind = _hole(hist, base, side, base + H_LUMP + side)
-        shared = min(stop, behind) - max(start, first)
-        if shared > 0:
-            _put_half(hist, base + H_LUMPED, side, max(lumped - shared, np.int64(0)))
-
-
-@inline
 def _advance(hist, base, side, flags, end, span, length):
     """Follow a side to the place behind its segment; True when the segment brings nothing new."""
-    last = _last(hist, base, side)
+    last = sent(hist, base, side)
     ahead = end - last
     if flags & (SYN_ | RST_) and (ahead > NEAR or ahead < -NEAR):
         return False
@@ -307,7 +250,7 @@ def _advance(hist, base, side, flags, end, span, length):
     put(hist, base + H_LAST + side, np.uint64(end))
     known = max(last, np.int64(get(hist, base + H_ACKED + side)))
     if end - span > known:
-        _open(hist, base, side, known, end - span)
+        open_hole(hist, base, side, known, end - span)
     return False
 
 
@@ -332,27 +275,27 @@ def _acknowledge(hist, base, side, flags, ack):
     if not flags & ACK_ or flags & RST_ or _state(hist, base, other) == INACTIVE:
         return
     before = np.int64(get(hist, base + H_ACKED + other))
-    ahead = _signed(ack - np.int64(_half(hist, base + H_FIRST, other)) - before)
+    ahead = _signed(ack - np.int64(half(hist, base + H_FIRST, other)) - before)
     if ahead <= 0 or (ack == 0 and ahead > NEAR):
         return
     now = before + ahead
     put(hist, base + H_ACKED + other, np.uint64(now))
     clean = _clean(hist, base, side) and _clean(hist, base, other)
     if not get(hist, base + H_FLAGS) & np.uint64(FLAG_FIN << other):  # nothing comes behind a FIN
-        _missed(hist, base, other, now - max(before, _last(hist, base, other)), clean)
+        _missed(hist, base, other, now - max(before, sent(hist, base, other)), clean)
     for n in range(HOLES):
         at = base + H_HOLES + other * HOLES + n
         if get(hist, at) == 0:
             continue
-        first, behind = _hole(hist, base, other, at)
+        first, behind = hole(hist, base, other, at)
         if first < now:
             put(hist, at, np.uint64(0))
             _missed(hist, base, other, min(behind, now) - first, clean)
             if now < behind:
-                _open(hist, base, other, now, behind)
-    lumped = np.int64(_half(hist, base + H_LUMPED, other))
-    if lumped > 0 and _hole(hist, base, other, base + H_LUMP + other)[1] <= now:
-        _put_half(hist, base + H_LUMPED, other, np.int64(0))
+                open_hole(hist, base, other, now, behind)
+    lumped = np.int64(half(hist, base + H_LUMPED, other))
+    if lumped > 0 and hole(hist, base, other, base + H_LUMP + other)[1] <= now:
+        put_half(hist, base + H_LUMPED, other, np.int64(0))
         _missed(hist, base, other, lumped, clean)
 
 
@@ -363,14 +306,18 @@ def segment(hist, base, side, flags, seq, ack, window, length, ts):
     # Payload of a RST is not of the stream.
     span = np.int64((0 if flags & RST_ else length) + (1 if flags & SYN_ else 0) + (1 if flags & FIN_ else 0))
     _begin_side(hist, base, side, flags, seq, span)
-    last = _last(hist, base, side)
-    end = last + _signed(seq + span - np.int64(_half(hist, base + H_FIRST, side)) - last)
+    last = sent(hist, base, side)
+    end = last + _signed(seq + span - np.int64(half(hist, base + H_FIRST, side)) - last)
     place = end - span
     _letters(hist, base, side, flags, place, length)
     # Nobody waits for room after a RST, or when the peer has no more to send.
-    if window == 0 and not flags & RST_ and _state(hist, base, side) != RESET:
-        if _state(hist, base, 1 - side) != CLOSED:
-            scaled(hist, base, np.int64(H_OFTEN), np.int64(2 + side), side, np.int64(87))
+    if (
+        window == 0
+        and not flags & RST_
+        and _state(hist, base, side) != RESET
+        and _state(hist, base, 1 - side) != CLOSED
+    ):
+        scaled(hist, base, np.int64(H_OFTEN), np.int64(2 + side), side, np.int64(87))
     repeated = _advance(hist, base, side, flags, end, span, length)
     if repeated:
         scaled(hist, base, np.int64(H_OFTEN), np.int64(side), side, np.int64(84))
@@ -378,7 +325,7 @@ def segment(hist, base, side, flags, seq, ack, window, length, ts):
     _acknowledge(hist, base, side, flags, ack)
     if length > 0 and not flags & RST_ and place >= 0:
         start = place + (1 if flags & SYN_ else 0)
-        _fill(hist, base, side, start, start + length)
+        fill(hist, base, side, start, start + length)
     if (not over or (length > 0 and not repeated)) and np.uint64(ts) > get(hist, base + H_TIME):
         put(hist, base + H_TIME, np.uint64(ts))
 

@@ -117,10 +117,9 @@ def _ticks_to_ns(high, low, row, table):
             ns = np.uint64(TS_MAX)
     else:
         multiply = np.uint64(get(table, base + IF_MULTIPLY))
-        if ticks > WORD_MAX // multiply:  # the product would wrap; what is divided here is far behind TS_MAX
+        ns = ticks * multiply // np.uint64(get(table, base + IF_DIVIDE))
+        if ticks > WORD_MAX // multiply:  # the product wrapped
             ns = np.uint64(TS_MAX)
-        else:
-            ns = ticks * multiply // np.uint64(get(table, base + IF_DIVIDE))
     since = np.int64(min(ns, np.uint64(TS_MAX)))
     after = get(table, base + IF_OFFSET) * NS
     if since > TS_MAX - max(after, np.int64(0)):

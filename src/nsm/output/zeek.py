@@ -10,6 +10,7 @@ import numpy as np
 
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP
 from nsm.kernels import history as h
+from nsm.kernels.holes import H_LAST
 from nsm.model.address import Networks, texts
 from nsm.model.flow import APPS, Report
 from nsm.model.table import Rows
@@ -72,9 +73,6 @@ class _Connection:
     def byte(self, word: int, place: int) -> int:
         return self._words[word] >> 8 * place & 0xFF
 
-    def half(self, word: int, side: int) -> int:
-        return self._words[word] >> 32 * side & 0xFFFFFFFF
-
     @property
     def text(self) -> str:
         count = self.byte(h.H_STATES, 0)
@@ -99,7 +97,7 @@ class _Connection:
         if silent and state == h.RESET and self.previous(side) == h.SYN_SENT and acked > 1:
             return 0
         fin = self._words[h.H_FLAGS] >> 2 + side & 1
-        return max(max(self._words[h.H_LAST + side], acked) - 1 - fin, 0)
+        return max(max(self._words[H_LAST + side], acked) - 1 - fin, 0)
 
 
 def conn_state(connection: _Connection) -> str:

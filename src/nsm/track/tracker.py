@@ -214,7 +214,8 @@ class FlowTracker:
         st = np.zeros(t.ST_WORDS, np.int64)
         st[t.ST_LIVE] = len(words)
         rows = int(activity(rec, cold, st, out))
-        self._ended = [words[rows:]] if rows < len(words) else []  # each has something to tell, and they are told in order
+        # Each has something to tell, and they are told in order.
+        self._ended = [words[rows:]] if rows < len(words) else []
         return rows
 
     def flow_ids(self, records: Array) -> Array:
