@@ -222,6 +222,26 @@ def test_what_zeek_says_is_the_twins(made: tuple[list[Segment], tuple[int, int]]
         agree(line, kept, one)
 
 
+PIECES = st.tuples(st.just("data"), st.integers(0, 8), st.integers(1, 4))  # in tens of bytes: four holes at most
+ACKS = st.tuples(st.just("ack"), st.integers(1, 125), st.just(0))
+BARE = st.tuples(st.sampled_from(("bare", "fin")), st.integers(0, 8), st.just(0))
+
+
+@given(st.lists(st.one_of(PIECES, PIECES, ACKS, BARE), max_size=10), st.sampled_from((1_000, 2**32 - 50)))
+@settings(max_examples=800 if COMPILED else 250)
+def test_holes_are_opened_filled_and_missed_as_by_the_twin(steps: list[tuple[str, int, int]], first: int) -> None:
+    packets = handshake()
+    for kind, at, size in steps:
+        made = {
+            "data": data(True, 1 + 10 * at, 10 * min(size, 9 - at)), "ack": acked(False, at), "bare": acked(True, 1, 1 + 10 * at),
+            "fin": Segment(True, FIN | ACK, 1 + 10 * at, 1),
+        }  # fmt: skip
+        packets.append(made[kind])
+    items = timed(packets, (first, 7))
+    ((line, kept), *_), (one, *_) = of_kernel(items), of_twin(items)
+    agree(line, kept, one)
+
+
 # Packets, a field, and what it has to be by Zeek's source.
 KNOWN: dict[str, tuple[list[Segment], str, str]] = {
     "an acknowledgement that does not reach the hole": (
@@ -287,6 +307,10 @@ KNOWN: dict[str, tuple[list[Segment], str, str]] = {
          Segment(False, FIN | ACK, 1, 12)],
         "conn_state", "SF",
     ),
+    "a reset after a FIN, and nothing was open": (
+        [Segment(True, SYN, 0), Segment(False, FIN | ACK, 0, 1), Segment(False, RST, 1), Segment(True, FIN | ACK, 1, 1)],
+        "conn_state", "RSTR",
+    ),
     "a SYN that is only acknowledged": ([Segment(True, SYN, 0), acked(False, 1)], "conn_state", "S0"),
     "two SYN that cross": ([Segment(True, SYN, 0), Segment(False, SYN, 0)], "conn_state", "S1"),
     "payload in a FIN": ([*handshake(), Segment(True, FIN | ACK, 1, 1, 10)], "history", "ShAF"),
@@ -296,6 +320,15 @@ KNOWN: dict[str, tuple[list[Segment], str, str]] = {
     "no room in a SYN": ([Segment(True, SYN, 0, window=0)], "history", "SW"),
     "no room after the peer's FIN": (
         [*handshake(), Segment(True, FIN | ACK, 1, 1), Segment(False, ACK, 1, 2, window=0)], "history", "ShAFa",
+    ),
+    "a SYN after a reset that came first": (
+        [Segment(True, SYN, 0), Segment(False, RST, 900_000), Segment(False, SYN | ACK, 0, 1, 20)], "resp_bytes", "20",
+    ),
+    "a FIN so far that it lies behind": (
+        [*handshake(), Segment(True, FIN | ACK, 3_000_000_001, 1)], "orig_bytes", "3000000000",
+    ),
+    "payload before the first byte": (
+        [*handshake(), data(True, 11, 10), data(True, -9, 20), acked(False, 21)], "missed_bytes", "10",
     ),
     "a half-open connection found": (
         [Segment(True, SYN, 0), acked(False, 70_000), Segment(True, RST, 70_000)], "orig_bytes", "0",
@@ -310,4 +343,12 @@ def test_both_say_what_zeek_says(name: str) -> None:
     (one,) = of_twin(items)
     ((line, kept),) = of_kernel(items)
     assert line_of(one)[column] == line[column] == value
+    agree(line, kept, one)
+
+
+def test_an_acknowledgement_of_number_zero_is_a_mistake() -> None:
+    packets = [*handshake(), data(False, 1, 10), acked(True, 2**31 - 5), acked(True, 11)]
+    items = timed(packets, (1_000, 2**31 + 5))
+    ((line, kept),), (one,) = of_kernel(items), of_twin(items)
+    assert line["resp_bytes"] == "10"
     agree(line, kept, one)

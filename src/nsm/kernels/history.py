@@ -30,7 +30,7 @@ from nsm.kernels.holes import (
     open_hole,
     put_half,
     sent,
-)  # fmt: skip
+)
 from nsm.kernels.jit import get, inline, put
 
 HIST: Final = 31
