@@ -18,10 +18,9 @@ from nsm.capture.files import open_bytes
 from nsm.capture.reading import open_capture
 from nsm.decode.rows import Decoder
 from nsm.decode.settings import DecodeSettings
-from nsm.pipeline import TAKE_ROWS
 from nsm.track.settings import FlowSettings, TrackOptions, WorkerSettings
 from nsm.track.tracker import FlowTracker
-from nsm.track.worker import run_worker
+from nsm.track.worker import TAKE_ROWS, run_worker
 
 PASSES = 3
 BATCH = 2_048

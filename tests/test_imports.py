@@ -87,3 +87,9 @@ def test_places_are_known_without_third_party_modules() -> None:
 )
 def test_each_process_of_the_service_loads_only_what_it_works_with(run: str, without: set[str]) -> None:
     assert loaded_by(run).isdisjoint(without)
+
+
+@pytest.mark.parametrize("bench", sorted(path.name for path in (SOURCE.parent / "bench").glob("*.py")))
+def test_every_bench_finds_what_it_measures(bench: str) -> None:
+    run = f"runpy.run_path({str(SOURCE.parent / 'bench' / bench)!r}, run_name='imported')"
+    assert "runpy" in loaded_by(run)

@@ -66,9 +66,10 @@ def tcp_ip(
     seq: int = 1,
     ack: int = 0,
     ttl: int = 64,
+    window: int = 64_240,
 ) -> bytes:
     """An IP packet with a TCP segment, sums right."""
-    segment = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, 64_240, 0, 0)
+    segment = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, window, 0, 0)
     value = internet_sum(_pseudo(src, dst, 6, 20 + len(payload)) + segment + payload)
     return ip(src, dst, 6, segment[:16] + struct.pack(">H", value) + segment[18:] + payload, ttl)
 

@@ -5,6 +5,7 @@ They work on ``bytes`` of one frame at a time, so a read beyond the end gives to
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ def u32(data: bytes, at: int) -> int:
 
 @dataclass
 class Record:
-    """A packet in a capture file."""
+    """A packet in a capture file or a ring."""
 
     ts_ns: int
     at: int
@@ -37,11 +38,12 @@ class Record:
     wirelen: int
     link: int
     iface: int = 0
+    vlan: int = 0  # the tag that Linux took out of the frame, identifier + 0x1000
 
 
-def record(ts_ns: int, at: int, captured: int, wire: int, link: int, iface: int = 0) -> Record:
+def record(ts_ns: int, at: int, captured: int, wire: int, link: int, iface: int = 0, vlan: int = 0) -> Record:
     kept = min(captured, FRAME_MAX)
-    return Record(ts_ns, at, kept, max(wire, kept), link, iface)
+    return Record(ts_ns, at, kept, min(max(wire, kept), 2**32 - 1), link, iface, vlan)
 
 
 def index_pcap(data: bytes, big: bool, ns_per_unit: int, link: int) -> tuple[list[Record], str]:
@@ -59,6 +61,31 @@ def index_pcap(data: bytes, big: bool, ns_per_unit: int, link: int) -> tuple[lis
         found.append(record(second * 10**9 + part * ns_per_unit, at + 16, captured, wire, link))
         at += 16 + captured
     return found, "more"
+
+
+def index_ring(data: bytes, at: int, frames: int, link: int, iface: int, skip_outgoing: bool) -> list[Record]:
+    """The packets of a TPACKET_V3 block whose first header is at ``at``. Linux, include/uapi/linux/if_packet.h.
+
+    48 bytes of struct tpacket3_hdr, then struct sockaddr_ll, whose byte 10 is the kind of packet: 4 goes out.
+    """
+    found: list[Record] = []
+    for _ in range(frames):
+        if at + 48 + 20 > len(data):
+            break
+        step, second, part, captured, wire, status = struct.unpack_from("<IIIIII", data, at)
+        mac, _, _, tci = struct.unpack_from("<HHII", data, at + 24)
+        start = at + mac
+        if start + captured > len(data):
+            break
+        if not (skip_outgoing and data[at + 58] == 4):
+            tagged = bool(status & 0x10)
+            # The tag was on the wire, and Linux does not count it.
+            wire, tag = (wire + 4, 0x1000 | tci & 0xFFF) if tagged else (wire, 0)
+            found.append(record(second * 10**9 + part, start, captured, wire, link, iface, tag))
+        if step == 0:  # the last of its block
+            break
+        at += step
+    return found
 
 
 @dataclass

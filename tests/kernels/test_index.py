@@ -1,8 +1,9 @@
-"""Where packets lie: classic pcap beside its twin, pcapng beside what was written, and times of every resolution."""
+"""Where packets lie: pcap and ring blocks beside their twins, pcapng beside what was written, times of every resolution."""
 
 from __future__ import annotations
 
 import io
+import struct
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,10 @@ from tests.kernels.feeding import GUARD
 from tests.kernels.frames import block, enhanced, interface, option, pcap, section
 
 
+def records_of(batch: PacketBatch, count: int) -> list[naive.Record]:
+    return [naive.Record(*(int(column[i]) for column in batch.columns)) for i in range(count)]
+
+
 def indexed(data: bytes, big: bool, unit: int, limit: int, link: int = 1) -> tuple[list[naive.Record], str]:
     """What the kernel says, ``limit`` packets at a time; a guard stands behind the data."""
     batch = PacketBatch(np.frombuffer(data + GUARD, np.uint8).copy(), limit)
@@ -27,11 +32,7 @@ def indexed(data: bytes, big: bool, unit: int, limit: int, link: int = 1) -> tup
     while True:
         ix.index_pcap(batch.data, at, len(data), big, 16, unit, link, limit, *batch.columns, state)
         at = int(state[ix.NEXT])
-        found += [
-            naive.Record(*(int(column[i]) for column in (
-                batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.ifaces)))
-            for i in range(int(state[ix.COUNT]))
-        ]  # fmt: skip
+        found += records_of(batch, int(state[ix.COUNT]))
         if state[ix.STATUS] != ix.FULL:
             return found, {ix.MORE: "more", ix.BAD_LENGTH: "bad length"}[int(state[ix.STATUS])]
 
@@ -125,3 +126,79 @@ def test_a_damaged_pcapng_gives_packets_or_one_error(tail: bytes, place: int, va
             assert len(frame) <= wire
     except CaptureError as error:
         assert "\n" not in str(error)
+
+
+def header(step: int, frame: bytes, mac: int, wire: int, tag: int | None, kind: int, ts: tuple[int, int]) -> bytes:
+    """struct tpacket3_hdr and struct sockaddr_ll of Linux's if_packet.h, then ``frame`` at ``mac``."""
+    status, tci = (1, 0) if tag is None else (1 | 0x10 | 0x40, tag)
+    head = struct.pack("<IIIIIIHHIIHH8x", step, *ts, len(frame), wire, status, mac, mac, 7, tci, 0x8100, 0)
+    return (head + struct.pack("<HHiHBB8x", 17, 0x0800, 2, 1, kind, 6)).ljust(mac, b"\0") + frame
+
+
+@st.composite
+def ring_blocks(draw: st.DrawFn) -> tuple[bytes, int]:
+    """(bytes from the first header to the end of the block, frames that it says it has)."""
+    count = draw(st.integers(0, 8))
+    frames = []
+    for place in range(count):
+        size, more = draw(st.one_of(st.integers(0, 90), st.just(66_000))), draw(st.integers(0, 9))
+        mac = draw(st.sampled_from((68, 82, 96)))
+        tag = draw(st.sampled_from((None, None, 0, 1, 0xFFF, 0xE123)))
+        ts = draw(st.sampled_from((0, 1_700_000_000, 2**32 - 1))), draw(st.integers(0, 999_999_999))
+        # The header after it lies at a multiple of eight; the last says that there is none.
+        step = 0 if place == count - 1 else (mac + size + 7) // 8 * 8
+        frames.append(header(step, bytes(size), mac, size + more, tag, draw(st.integers(0, 4)), ts).ljust(step, b"\0"))
+    data = b"".join(frames)
+    return data[: len(data) - draw(st.sampled_from((0, 0, 1, 2, 30, 90)))], count
+
+
+def from_ring(data: bytes, frames: int, skip_outgoing: bool, limit: int) -> list[naive.Record]:
+    """What the kernel says of the block ``data``, ``limit`` frames at a time; it stands between two guards."""
+    batch = PacketBatch(np.frombuffer(GUARD + data + GUARD, np.uint8).copy(), limit)
+    state, found = np.zeros(4, np.int64), list[naive.Record]()
+    at, left, stop = len(GUARD), frames, len(GUARD) + len(data)
+    while left > 0:
+        ix.index_ring_block(batch.data, at, left, stop, 1, 3, skip_outgoing, limit, *batch.columns, state)
+        at, left = int(state[ix.NEXT]), int(state[ix.STATUS])
+        found += records_of(batch, int(state[ix.COUNT]))
+    assert int(state[ix.CUT]) == sum(item.caplen == naive.FRAME_MAX for item in found)
+    for item in found:
+        item.at -= len(GUARD)
+    return found
+
+
+@given(ring_blocks(), st.booleans(), st.integers(1, 4))
+@settings(max_examples=400)
+def test_a_ring_block_is_the_twins(made: tuple[bytes, int], skip: bool, limit: int) -> None:
+    data, frames = made
+    assert from_ring(data, frames, skip, limit) == naive.index_ring(data, 0, frames, 1, 3, skip)
+
+
+@given(
+    ring_blocks(), st.lists(st.tuples(st.integers(0, 600), st.integers(0, 255)), max_size=6), st.integers(0, 10),
+    st.booleans(), st.integers(1, 4),
+)  # fmt: skip
+@settings(max_examples=400)
+def test_a_ring_block_that_lies_is_the_twins(
+    made: tuple[bytes, int], lies: list[tuple[int, int]], frames: int, skip: bool, limit: int
+) -> None:
+    data = bytearray(made[0] or bytes(200))
+    for place, value in lies:
+        data[place % len(data)] = value
+    assert from_ring(bytes(data), frames, skip, limit) == naive.index_ring(bytes(data), 0, frames, 1, 3, skip)
+
+
+@given(st.binary(max_size=400), st.integers(0, 9), st.booleans(), st.integers(1, 4))
+def test_any_bytes_of_a_ring_are_the_twins(data: bytes, frames: int, skip: bool, limit: int) -> None:
+    assert from_ring(data, frames, skip, limit) == naive.index_ring(data, 0, frames, 1, 3, skip)
+
+
+def test_no_frame_follows_the_last_of_a_block() -> None:
+    data = header(0, b"x" * 20, 68, 20, None, 0, (1, 0))
+    assert len(from_ring(data, 3, False, 4)) == 1
+
+
+def test_a_tag_does_not_carry_a_length_over_its_word() -> None:
+    data = header(0, b"x" * 20, 68, 2**32 - 3, 5, 0, (1, 0))
+    (found,) = from_ring(data, 1, False, 4)
+    assert found.wirelen == 2**32 - 1

@@ -14,7 +14,10 @@ from tests.data.detect.make import CASES, in_time
 from tests.kernels.frames import pcap
 
 ROOT = Path(__file__).parents[2]
-FILES = ("test_index.py", "test_decode.py", "test_seconds.py", "test_flows.py", "test_recognise.py")
+FILES = (
+    "test_index.py", "test_decode.py", "test_seconds.py", "test_flows.py", "test_recognise.py", "test_activity.py",
+    "test_history.py",
+)  # fmt: skip
 READ = """
 import json, sys, nsm
 small = {"flow": {"records_max": 1024, "targets_max": 1024}}

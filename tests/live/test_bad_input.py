@@ -76,7 +76,7 @@ def test_a_port_in_use_says_who_may_have_it_and_what_else_to_say(tmp_path: Path)
         taken.listen()
         port = taken.getsockname()[1]
         code, lines, _ = nsm(tmp_path, "run", "-i", "lo", "--listen", f"127.0.0.1:{port}")
-    assert code == 3
+    assert code == 5
     assert "in use" in lines[0]
     assert f"127.0.0.1:{port + 1}" in lines[2]
 

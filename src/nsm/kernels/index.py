@@ -26,6 +26,7 @@ MORE, FULL, BAD_LENGTH, OTHER_BLOCK, BAD_INTERFACE = 0, 1, 2, 3, 4
 NS: Final = 1_000_000_000
 # In the year 2255. What int64 holds above it is room for time-outs and the next tick, which are added without a test.
 TS_MAX: Final = 9_000_000_000_000_000_000
+WORD_MAX: Final = np.uint64(0xFFFFFFFFFFFFFFFF)
 BLOCK_PACKET, BLOCK_SIMPLE, BLOCK_ENHANCED = 2, 3, 6  # pcapng block types that carry packets
 # Columns of one row of the interface table that index_pcapng reads.
 IF_LINK, IF_SNAPLEN, IF_MULTIPLY, IF_DIVIDE, IF_SHIFT, IF_OFFSET, IF_WORDS = 0, 1, 2, 3, 4, 5, 8
@@ -116,14 +117,14 @@ def _ticks_to_ns(high, low, row, table):
             ns = np.uint64(TS_MAX)
     else:
         multiply = np.uint64(get(table, base + IF_MULTIPLY))
-        if ticks > np.uint64(TS_MAX) // multiply:
+        ns = ticks * multiply // np.uint64(get(table, base + IF_DIVIDE))
+        if ticks > WORD_MAX // multiply:  # the product wrapped
             ns = np.uint64(TS_MAX)
-        else:
-            ns = ticks * multiply // np.uint64(get(table, base + IF_DIVIDE))
+    since = np.int64(min(ns, np.uint64(TS_MAX)))
     after = get(table, base + IF_OFFSET) * NS
-    if np.int64(min(ns, np.uint64(TS_MAX))) > TS_MAX - max(after, np.int64(0)):
+    if since > TS_MAX - max(after, np.int64(0)):
         return np.int64(TS_MAX)
-    result = np.int64(ns) + after
+    result = since + after
     return result if result > 0 else np.int64(0)
 
 
@@ -226,12 +227,13 @@ def index_ring_block(
             wire = np.int64(ld32le(data, at + TP_LEN))
             if np.int64(ld32le(data, at + TP_STATUS)) & TP_STATUS_VLAN_VALID:
                 tag = (np.int64(ld32le(data, at + TP_VLAN)) & 0xFFF) + 0x1000
-                wire += 4
+                wire = min(wire + 4, np.int64(0xFFFFFFFF))
             _store(n, mac, captured, wire, ts, link, iface, tag,
                    ts_ns, offset, caplen, wirelen, links, ifaces, vlan, state)  # fmt: skip
             n += 1
         left -= 1
-        if step == 0:
+        if step == 0:  # the last, whatever number of frames was promised
+            left = np.int64(0)
             break
         at += step
     put(state, COUNT, np.int64(n))

@@ -167,19 +167,24 @@ def identify(rec, records, ids):
 
 
 @kernel
-def activity(rec, cold, live, out):
+def activity(rec, cold, st, out):
     """Write what each flow moved since the last call to out u64[n * 7]; return the rows written.
 
     A row: client hi, lo, server hi, lo, port | proto << 16 | app << 24, bytes to the server, to the client. Flows beyond
-    n wait for the next call. live i64: records in use, so that an emptier table is not searched to its end.
+    n wait for the next call, which goes on behind the last (st[ST_TOLD]) so that all have their turn. It looks at no more
+    records than are in use (st[ST_LIVE]): an emptier table is not searched to its end.
     """
     rows = 0
     found = 0
-    record = 0
     room = out.size // 7
-    while record * REC < rec.size and found < live and rows < room:
+    size = rec.size // REC
+    live = get(st, t.ST_LIVE)
+    record = get(st, t.ST_TOLD)
+    for _ in range(size):
+        if found >= live or rows >= room:
+            break
         base, chill = record * REC, record * t.COLD
-        record += 1
+        record = record + 1 if record + 1 < size else 0
         if get(rec, base + t.NUMBER) == 0:
             continue
         found += 1
@@ -189,20 +194,26 @@ def activity(rec, cold, live, out):
             continue
         put(cold, chill + t.C_SEEN_S, to_server)
         put(cold, chill + t.C_SEEN_C, to_client)
-        key = get(rec, base + t.KEY)
-        b_began = (get(rec, base + t.STATE) >> np.uint64(8)) & U1
-        place = rows * 7
-        client, server = (base + t.B_HI, base + t.A_HI) if b_began else (base + t.A_HI, base + t.B_HI)
-        put(out, place, get(rec, client))
-        put(out, place + 1, get(rec, client + 1))
-        put(out, place + 2, get(rec, server))
-        put(out, place + 3, get(rec, server + 1))
-        port = (key >> np.uint64(16)) & t.LOW16 if b_began else key & t.LOW16
-        looks = get(cold, chill + t.C_BAD) >> np.uint64(32)
-        app = looks & t.LOW8 or (looks >> np.uint64(8)) & t.LOW8
-        proto = (key >> np.uint64(32)) & t.LOW8
-        put(out, place + 4, port | proto << np.uint64(16) | app << np.uint64(24))
-        put(out, place + 5, new_s)
-        put(out, place + 6, new_c)
+        _tell(rec, cold, base, chill, out, rows * 7)
+        put(out, rows * 7 + 5, new_s)
+        put(out, rows * 7 + 6, new_c)
         rows += 1
+    put(st, t.ST_TOLD, np.int64(record if rows >= room else 0))
     return rows
+
+
+@inline
+def _tell(rec, cold, base, chill, out, place):
+    """Whose bytes they are."""
+    key = get(rec, base + t.KEY)
+    b_began = (get(rec, base + t.STATE) >> np.uint64(8)) & U1
+    client, server = (base + t.B_HI, base + t.A_HI) if b_began else (base + t.A_HI, base + t.B_HI)
+    put(out, place, get(rec, client))
+    put(out, place + 1, get(rec, client + 1))
+    put(out, place + 2, get(rec, server))
+    put(out, place + 3, get(rec, server + 1))
+    port = (key >> np.uint64(16)) & t.LOW16 if b_began else key & t.LOW16
+    looks = get(cold, chill + t.C_BAD) >> np.uint64(32)
+    app = looks & t.LOW8 or (looks >> np.uint64(8)) & t.LOW8
+    proto = (key >> np.uint64(32)) & t.LOW8
+    put(out, place + 4, port | proto << np.uint64(16) | app << np.uint64(24))

@@ -40,7 +40,7 @@ KERNELS: Final[tuple[tuple[Any, str], ...]] = (
     (verify, "u1* i8* u4* u4* u1* u8* u2* u2* u4* u4* i8"),
     (count_seconds, "i8* u4* u4* u1* u8* u8* u8* u8* u8* u1* u4* i8 u8* u8* u8*"),
     (identify, "u8* u4* u8*"),
-    (activity, "u8* u8* i8 u8*"),
+    (activity, "u8* u8* i8* u8*"),
     (finish, "u8* u8* u8* u4* u8* u4* i8* i8* u8* u8*"),
     (advance, f"i8 {_TABLE} i8* i8* u8* u8* i8"),
     (

@@ -10,6 +10,7 @@ import numpy as np
 
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP
 from nsm.kernels import history as h
+from nsm.kernels.holes import H_LAST
 from nsm.model.address import Networks, texts
 from nsm.model.flow import APPS, Report
 from nsm.model.table import Rows
@@ -40,6 +41,7 @@ SERVICES: Final = {
 }  # fmt: skip
 TUNNEL_PROTOS: Final = (4, 41, 47)
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_SILENT: Final = (h.INACTIVE, h.PARTIAL)  # sides that Zeek's main.zeek takes for inactive
 _HALF_OPEN: Final = re.compile(r"\^?S[^HAFGIQ]*R.*")
 
 
@@ -71,9 +73,6 @@ class _Connection:
     def byte(self, word: int, place: int) -> int:
         return self._words[word] >> 8 * place & 0xFF
 
-    def half(self, word: int, side: int) -> int:
-        return self._words[word] >> 32 * side & 0xFFFFFFFF
-
     @property
     def text(self) -> str:
         count = self.byte(h.H_STATES, 0)
@@ -85,17 +84,20 @@ class _Connection:
     def word(self, at: int) -> int:
         return self._words[at]
 
+    def previous(self, side: int) -> int:
+        return self.byte(h.H_STATES, 5 + side)
+
     def size(self, side: int) -> int:
         """Bytes of one side by its sequence numbers; SYN and FIN are not counted."""
-        if self.state(side) == h.INACTIVE and not self.half(h.H_LAST, side):
+        state, acked = self.state(side), self._words[h.H_ACKED + side]
+        if state == h.INACTIVE:
             return 0
-        first = self.half(h.H_FIRST, side)
-        last = (self.half(h.H_LAST, side) - first) & 0xFFFFFFFF
-        acked = (self.half(h.H_ACKED, side) - first) & 0xFFFFFFFF
-        size = max(last, acked if acked < 0x80000000 else 0)
-        size -= size > 0
+        # A half-open connection that its client found and gave up: what the server acknowledged is of an older one.
+        silent = self.state(1 - side) == h.INACTIVE
+        if silent and state == h.RESET and self.previous(side) == h.SYN_SENT and acked > 1:
+            return 0
         fin = self._words[h.H_FLAGS] >> 2 + side & 1
-        return size - (1 if fin and size > 0 else 0)
+        return max(max(self._words[H_LAST + side], acked) - 1 - fin, 0)
 
 
 def conn_state(connection: _Connection) -> str:
@@ -107,8 +109,8 @@ def conn_state(connection: _Connection) -> str:
         if orig == resp:
             return "SF"
         if orig == h.CLOSED:
-            return "SH" if resp == h.INACTIVE else "S2"
-        return "SHR" if orig == h.INACTIVE else "S3"
+            return "SH" if resp in _SILENT else "S2"
+        return "SHR" if orig in _SILENT else "S3"
     return {(h.SYN_SENT, h.INACTIVE): "S0", (h.ESTABLISHED, h.ESTABLISHED): "S1"}.get((orig, resp), "OTH")
 
 
@@ -118,8 +120,8 @@ def _reset_state(connection: _Connection, orig: int, resp: int) -> str:
         nothing = connection.size(0) == 0 and connection.size(1) == 0
         if orig in (h.SYN_SENT, h.SYN_ACK_SENT) or (orig == h.RESET and nothing):
             return "REJ"
-        return "RSTRH" if orig == h.INACTIVE else "RSTR"
-    if resp == h.INACTIVE:
+        return "RSTRH" if orig in _SILENT else "RSTR"
+    if resp in _SILENT:
         return "RSTOS0" if _HALF_OPEN.fullmatch(connection.text) else "OTH"
     return "RSTO"
 
@@ -182,7 +184,7 @@ def conn_lines(rows: Rows) -> Iterator[str]:
                 if proto == PROTO_UDP
                 else "OTH"
             )
-        missed = known.half(h.H_MISSED, 0) + known.half(h.H_MISSED, 1)
+        missed = known.word(h.H_MISSED)
         timed = duration > 0
         yield "\t".join((
             _seconds(first), uid(flow), src, str(sport), dst, str(dport), name, service(app_s, app_c),

@@ -136,7 +136,7 @@ class CaptureWorker:
         header = {
             "packets": source.packets, "drops": source.drops, "freezes": source.freezes, "cut": source.cut,
             "live": flows.live, "evicted": flows.evicted, "counted": flows.counted, "untracked": flows.untracked,
-            "shed": self._shed, "waiting": self._sender.waiting,
+            "untold": flows.untold, "shed": self._shed, "waiting": self._sender.waiting,
         }  # fmt: skip
         activity: Rows = self._worker.activity()
         self._sender.send(0, encode("status", header, [activity] if len(activity) else []))

@@ -14,13 +14,14 @@ from nsm.kernels.flows import track
 from nsm.kernels.history import HIST
 from nsm.kernels.ticks import TICKS_AHEAD_MAX, activity, advance, finish, identify
 from nsm.model.batch import PacketBatch
-from nsm.model.flow import FLOW
+from nsm.model.flow import FLOW, Report
 from nsm.model.table import Array, Rows
 from nsm.model.traffic import TARGET
 from nsm.track.rows import activity_rows, flow_rows, sort_order, target_rows
 from nsm.track.settings import SERVER_PORTS_TCP, SERVER_PORTS_UDP, FlowSettings, TrackOptions
 
 ACTIVITY_ROWS: Final = 8_192  # flows told of in one second of a live run
+ENDED_ROWS: Final = 16_384  # flows that ended since the last call, and of which not all was told
 OUT_ROWS: Final = 16_384  # rows that the kernels write before Python takes them away
 
 
@@ -36,6 +37,7 @@ class Counters(msgspec.Struct, frozen=True):
     backwards: int
     turned: int
     unreachable: int
+    untold: int
 
 
 def power_of_two(number: int) -> int:
@@ -78,6 +80,8 @@ class FlowTracker:
         self._width = t.OUT + (HIST if options.history else 0)
         self._tout = np.zeros(targets * (t.TARGET + 1), np.uint64)
         self._activity: Array | None = None
+        self._ended: list[Array] = []  # REC and COLD words of flows that were over before all their bytes were told
+        self._untold = 0
         self._flow_words: list[Array] = []
         self._target_words: list[Array] = []
 
@@ -95,6 +99,7 @@ class FlowTracker:
             counted=int(st[t.ST_COUNTED]),
             untracked=int(st[t.ST_UNTRACKED]), targets_refused=int(st[t.ST_REFUSED_TARGETS]),
             backwards=int(st[t.ST_BACKWARDS]), turned=int(st[t.ST_TURNED]), unreachable=int(st[t.ST_NOTICES]),
+            untold=self._untold,
         )  # fmt: skip
 
     def feed(self, batch: PacketBatch, rows: DecodedRows) -> None:
@@ -154,8 +159,11 @@ class FlowTracker:
     def _collect(self) -> None:
         """Copy what the kernels wrote."""
         if rows := int(self._st[t.ST_OUT]):
-            self._flow_words.append(self._out[: rows * self._width].reshape(rows, self._width).copy())
+            words = self._out[: rows * self._width].reshape(rows, self._width).copy()
+            self._flow_words.append(words)
             self._st[t.ST_OUT] = 0
+            if self._activity is not None:
+                self._keep_ended(words)
         if rows := int(self._st[t.ST_TOUT]):
             width = t.TARGET + 1
             self._target_words.append(self._tout[: rows * width].reshape(rows, width).copy())
@@ -177,17 +185,50 @@ class FlowTracker:
         )
 
     def activity(self) -> Rows:
-        """ACTIVITY rows: what flows moved since the last call, at most 8,192 of them."""
+        """ACTIVITY rows: what flows moved since the last call, at most 8,192 of them.
+
+        Flows that ended come first, if this was called before they did. Packets that only count for a target are not told.
+        """
         if self._activity is None:
             self._activity = np.zeros(ACTIVITY_ROWS * 7, np.uint64)
-        rows = int(activity(self._rec, self._cold, int(self._st[t.ST_LIVE]), self._activity))
+        self._collect()
+        rows = self._tell_ended(self._activity)
+        rows += int(activity(self._rec, self._cold, self._st, self._activity[rows * 7 :]))
         return activity_rows(self._activity[: rows * 7].reshape(rows, 7))
+
+    def _keep_ended(self, words: Array) -> None:
+        """Keep what ``activity`` did not tell of the flows that these output rows end: their records are gone."""
+        over = words[(words[:, t.O_REPORT] & t.LOW8) == Report.ENDED, : t.REC + t.COLD]
+        over = over[_untold(over)]
+        room = ENDED_ROWS - sum(map(len, self._ended))
+        self._untold += max(0, len(over) - room)
+        if room > 0 and len(over):
+            self._ended.append(over[:room])
+
+    def _tell_ended(self, out: Array) -> int:
+        """Write rows of flows that ended; what finds no room waits for the next call."""
+        if not self._ended:
+            return 0
+        words = np.concatenate(self._ended)
+        rec, cold = words[:, : t.REC].ravel(), words[:, t.REC :].ravel()
+        st = np.zeros(t.ST_WORDS, np.int64)
+        st[t.ST_LIVE] = len(words)
+        rows = int(activity(rec, cold, st, out))
+        # Each has something to tell, and they are told in order.
+        self._ended = [words[rows:]] if rows < len(words) else []
+        return rows
 
     def flow_ids(self, records: Array) -> Array:
         """u64: the flow_id of each record; 0 for 0xFFFFFFFF."""
         ids = np.zeros(len(records), np.uint64)
         identify(self._rec, records, ids)
         return ids
+
+
+def _untold(words: Array) -> Array:
+    """bool[n]: did a flow (REC and COLD words) move more than ``activity`` has told?"""
+    seen = t.REC + t.C_SEEN_S
+    return (words[:, t.BYTES] != words[:, seen]) | (words[:, t.BYTES_C] != words[:, seen + 1])  # type: ignore[no-any-return]
 
 
 def _complete(parts: list[Array], column: int, tick: int) -> tuple[Array | None, list[Array]]:
