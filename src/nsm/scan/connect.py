@@ -21,6 +21,7 @@ from typing import Final
 from nsm.errors import ScanError
 from nsm.model.scan import PortState
 from nsm.scan.packets import Told
+from nsm.scan.route import socket_address
 from nsm.scan.schedule import Probe
 
 FILES_KEPT: Final = 64  # ours: open files left to the rest of the program
@@ -45,7 +46,7 @@ class ConnectProber:
     source_ports = ""  # the kernel takes a new one for each
 
     def __init__(self, targets: Sequence[str]) -> None:
-        self._to = [_socket_address(target) for target in targets]
+        self._to = [socket_address(target) for target in targets]
         self._families = [socket.AF_INET6 if ":" in target else socket.AF_INET for target in targets]
         self._epoll = select.epoll()
         self._asked: dict[int, tuple[socket.socket, Probe]] = {}  # file number -> who is asked with it
@@ -164,12 +165,3 @@ class ConnectProber:
                 sock.close()
         self._asked.clear()
         self._epoll.close()
-
-
-def _socket_address(target: str) -> tuple[str, int] | tuple[str, int, int, int]:
-    plain, _, scope = target.partition("%")
-    if ":" not in plain:
-        return plain, 0
-    from nsm.scan.route import interface_index
-
-    return plain, 0, 0, interface_index(scope) if scope else 0

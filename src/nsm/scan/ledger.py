@@ -30,6 +30,7 @@ class Ledger:
         self._proto = proto
         self._silent = silent
         self.tallies = tallies or [Tally() for _ in addresses]
+        self.opened = sum(tally.counts.get(PortState.OPEN, 0) for tally in self.tallies)
 
     def record(
         self, host: int, port: int, state: PortState, reason: str, *, ttl: int = 0, tries: int = 1, rtt: float = 0.0
@@ -38,6 +39,7 @@ class Ledger:
         tally = self.tallies[host]
         tally.counts[state] = tally.counts.get(state, 0) + 1
         if state in LISTED:
+            self.opened += state == PortState.OPEN
             tally.ports[port] = self._port(host, port, state, reason, ttl, tries, rtt)
             return
         few = tally.few.setdefault(state, [])

@@ -43,7 +43,9 @@ class Questions:
 
     def __init__(self, pairs: list[tuple[str, str]], source_port: int, secret: bytes) -> None:
         self.source_port = source_port
-        packed = [(ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed) for source, target in pairs]
+        packed = [
+            (ipaddress.ip_address(source).packed, ipaddress.ip_address(target).packed) for source, target in pairs
+        ]
         self.keys = [int.from_bytes(hashlib.blake2b(b, key=secret, digest_size=4).digest()) for _, b in packed]
         self.numbers = {target: number for number, (_, target) in enumerate(packed)}
         self.bases = [_fixed_sum(source, target) for source, target in packed]
@@ -82,7 +84,9 @@ class Questions:
 def _fixed_sum(source: bytes, target: bytes) -> int:
     """The checksum's terms that are the same for every probe to a host, folded to less than 2^16."""
     pseudo = source + target + struct.pack("!II", PROTO_TCP, SYN_BYTES)
-    total = sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo)) + OFFSET_FLAGS + WINDOW + (MSS >> 16) + (MSS & 0xFFFF)
+    total: int = (
+        sum(struct.unpack(f"!{len(pseudo) // 2}H", pseudo)) + OFFSET_FLAGS + WINDOW + (MSS >> 16) + (MSS & 0xFFFF)
+    )
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return total

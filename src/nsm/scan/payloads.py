@@ -13,7 +13,9 @@ from typing import Final
 DNS: Final = struct.pack("!6H", 0x4E53, 0x0100, 1, 0, 0, 0) + b"\x00" + struct.pack("!HH", 2, 1)
 # RFC 6762: the services of the link, with an answer to us alone wanted (QU, section 5.4).
 MDNS: Final = (
-    struct.pack("!6H", 0, 0, 1, 0, 0, 0) + b"\x09_services\x07_dns-sd\x04_udp\x05local\x00" + struct.pack("!HH", 12, 0x8001)
+    struct.pack("!6H", 0, 0, 1, 0, 0, 0)
+    + b"\x09_services\x07_dns-sd\x04_udp\x05local\x00"
+    + struct.pack("!HH", 12, 0x8001)
 )
 # RFC 4795: as DNS without recursion, a name that a host may know.
 LLMNR: Final = struct.pack("!6H", 0x4E53, 0, 1, 0, 0, 0) + b"\x09localhost\x00" + struct.pack("!HH", 1, 1)

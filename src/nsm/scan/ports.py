@@ -38,7 +38,7 @@ COMMON_UDP: Final = (
     3478, 5683, 1812, 1813, 162, 520, 68, 623, 1434, 1701, 2049, 3702, 11211, 47808, 10001, 33434, 5349, 3544, 4789, 5351,
     19, 7, 9, 13, 17, 37, 49, 80, 177, 427, 464, 546, 547, 631, 853, 996, 1025, 1026, 1645, 1646,
     2123, 2152, 2222, 3391, 3483, 3784, 4500, 5004, 5005, 5093, 5246, 5247, 5632, 6081, 6343, 6481, 7000, 8125, 9987, 10000,
-    17185, 19132, 20000, 27015, 27960, 30718, 32768, 34964, 41641, 44818, 49152, 49153, 49154, 54321, 64738, 1027, 1028, 1029, 1718, 1719,
+    17185, 19132, 20000, 27015, 27960, 30718, 32768, 34964, 41641, 44818, 49152, 49153, 49154, 54321, 64738, 1027, 1028, 1029,
 )  # fmt: skip
 COMMON: Final = {"tcp": tuple(dict.fromkeys(COMMON_TCP)), "udp": tuple(dict.fromkeys(COMMON_UDP))}
 UDP_PLAIN: Final = "top50"  # tried when UDP is asked for without ports
@@ -71,12 +71,10 @@ def parse(text: str, *, udp: bool = False, seed: int = 0) -> Ports:
 
 
 def _protos_of(letter: str, item: str) -> tuple[str]:
-    match letter.upper():
-        case "T":
-            return ("tcp",)
-        case "U":
-            return ("udp",)
-    raise _wrong(item, "T: is TCP and U: is UDP")
+    proto = {"T": "tcp", "U": "udp"}.get(letter.upper())
+    if proto is None:
+        raise _wrong(item, "T: is TCP and U: is UDP")
+    return (proto,)
 
 
 def _numbers_of(item: str, proto: str) -> set[int]:

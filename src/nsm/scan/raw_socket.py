@@ -41,9 +41,7 @@ def open_tcp(version: int, first_port: int) -> socket.socket:
     """A raw TCP socket that receives what goes to TRIES_MAX ports from ``first_port`` on; ScanError when there is none."""
     sock = _open(version, socket.IPPROTO_TCP, nonblocking=True)
     # An IPv4 raw socket sees the IP header first, an IPv6 one does not (raw(7), RFC 3542, section 3).
-    load = (
-        [(_LOAD_HEADER_LENGTH, 0, 0, 0), (_LOAD_HALF_AT_X, 0, 0, 2)] if version == 4 else [(_LOAD_HALF, 0, 0, 2)]
-    )
+    load = [(_LOAD_HEADER_LENGTH, 0, 0, 0), (_LOAD_HALF_AT_X, 0, 0, 2)] if version == 4 else [(_LOAD_HALF, 0, 0, 2)]
     rows = [
         *load,
         (_AT_LEAST, 0, 2, first_port),

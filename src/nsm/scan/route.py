@@ -67,6 +67,15 @@ def interface_index(scope: str) -> int:
         raise ScanError(f"there is no interface {scope}", where=f"target ...%{scope}", mend="ip link") from error
 
 
+def socket_address(target: str) -> tuple[str, int] | tuple[str, int, int, int]:
+    """What sendto takes for an address, with port 0; the address as the kernel writes it."""
+    plain, _, scope = target.partition("%")
+    if ":" not in plain:
+        return plain, 0
+    canonical = socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, plain))
+    return canonical, 0, 0, interface_index(scope) if scope else 0
+
+
 def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 

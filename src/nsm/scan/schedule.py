@@ -48,7 +48,19 @@ class HostState(msgspec.Struct):
 
 
 class _Host:
-    __slots__ = ("bucket", "exhausted", "gone", "next", "retry", "sent", "thinning", "timer", "underway", "waiting", "window")
+    __slots__ = (
+        "bucket",
+        "exhausted",
+        "gone",
+        "next",
+        "retry",
+        "sent",
+        "thinning",
+        "timer",
+        "underway",
+        "waiting",
+        "window",
+    )
 
     def __init__(self, pace: Pace) -> None:
         self.timer = Timer(pace.timeout_first_s, pace.timeout_min_s, pace.timeout_max_s, pace.timeout_rtts)
@@ -77,7 +89,7 @@ class Schedule:
         self._tries = Tries(pace.tries)
         self._underway = 0
         self._looked = float("-inf")
-        self.sent = self.answered = self.lost = 0
+        self.sent = self.answered = self.lost = self.put_aside = 0
         self.expired: list[tuple[int, int]] = []  # questions that were put aside; whoever reads them empties it
         for host, state in zip(self._hosts, states, strict=False):
             host.next = state.next
@@ -166,6 +178,7 @@ class Schedule:
             times = host.exhausted.pop(port, None)
             if times is None:
                 return -1.0
+            self.put_aside -= 1
         elif port in host.retry:
             del host.retry[port]
         else:
@@ -229,6 +242,7 @@ class Schedule:
                 else:
                     host.exhausted[port] = host.waiting.pop(port)
                     self.expired.append((number, port))
+                    self.put_aside += 1
 
     def _reopen(self) -> bool:
         """Ask again what was put aside before the number of tries grew; whether there was any."""
@@ -237,6 +251,7 @@ class Schedule:
             again = [port for port, times in host.exhausted.items() if len(times) < self._tries.limit]
             for port in again:
                 host.waiting[port] = host.exhausted.pop(port)
+                self.put_aside -= 1
                 self._retry(number, host, port)
                 found = True
         return found

@@ -16,6 +16,7 @@ from nsm.model.scan import PortState
 from nsm.scan.pacing import TRIES_MAX
 from nsm.scan.packets import ACK, RST, SYN, UNREACHABLE_V4, UNREACHABLE_V6, Questions, Told
 from nsm.scan.raw_socket import open_icmp, open_tcp, reserve_ports
+from nsm.scan.route import socket_address
 from nsm.scan.schedule import Probe
 
 READ_MAX: Final = 512  # answers of one turn: sending must go on
@@ -40,7 +41,7 @@ class SynProber:
         self.first_port, self._held = reserve_ports(version, int.from_bytes(secret[:8]))
         self._version = version
         self._questions = Questions([(s, t.partition("%")[0]) for s, t in pairs], self.first_port, secret)
-        self._to = [_socket_address(target, version) for _, target in pairs]
+        self._to = [socket_address(target) for _, target in pairs]
         self._tcp = open_tcp(version, self.first_port)
         self._icmp = open_icmp(version, UNREACHABLE_V4 if version == 4 else UNREACHABLE_V6)
         self._poll = select.poll()
@@ -140,12 +141,3 @@ class SynProber:
         """Give back sockets and ports."""
         for sock in (self._tcp, self._icmp, *self._held):
             sock.close()
-
-
-def _socket_address(target: str, version: int) -> tuple[str, int] | tuple[str, int, int, int]:
-    plain, _, scope = target.partition("%")
-    if version == 4:
-        return plain, 0
-    from nsm.scan.route import interface_index
-
-    return plain, 0, 0, interface_index(scope) if scope else 0

@@ -77,7 +77,9 @@ def _expand_one(text: str, resolve: Resolver, permitted: bool, hosts_max: int) -
         return [Target(str(address)) for address in network.hosts()]
     if "/" in text or not text or len(text) > NAME_CHARACTERS_MAX or not _is_name(text):
         raise ScanError(
-            f"{text or 'an empty word'} is no target", where="targets", mend="a name, an address, or a network: 10.0.0.0/24"
+            f"{text or 'an empty word'} is no target",
+            where="targets",
+            mend="a name, an address, or a network: 10.0.0.0/24",
         )
     found = [ipaddress.ip_address(address) for address in dict.fromkeys(resolve(text))]
     if not found:

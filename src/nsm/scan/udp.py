@@ -18,6 +18,7 @@ from nsm.model.scan import PortState
 from nsm.scan.packets import FILTERED_V4, FILTERED_V6, UNREACHABLE_V4, UNREACHABLE_V6, Told
 from nsm.scan.payloads import payload_of
 from nsm.scan.raw_socket import RECEIVE_BYTES
+from nsm.scan.route import socket_address
 from nsm.scan.schedule import Probe
 from nsm.scan.syn import FULL, UNREACHABLE
 
@@ -36,9 +37,7 @@ class UdpProber:
     method = "udp"
 
     def __init__(self, targets: Sequence[str], version: int) -> None:
-        from nsm.scan.connect import _socket_address
-
-        self._to = [_socket_address(target) for target in targets]
+        self._to = [socket_address(target) for target in targets]
         self._numbers = {to[0]: number for number, to in enumerate(self._to)}
         self._asked: dict[tuple[int, int], int] = {}  # (host, port) -> tries
         family = socket.AF_INET if version == 4 else socket.AF_INET6
