@@ -168,8 +168,9 @@ def _report(context: Context, found: Scan, seconds: float, request: Request) -> 
     opened_ports = sum(port.state == "open" for port in found.found)
     method = found.options["method"]
     why = "" if request.method or method == "syn" else " (no privilege for syn)"
+    hosts = f"{len(found.hosts):,} host{'s' * (len(found.hosts) != 1)}"
     context.note(
-        f"{opened_ports:,} open of {ports:,} ports on {len(found.hosts):,} hosts; {found.sent:,} probes in {seconds:.1f} s, "
+        f"{opened_ports:,} open of {ports:,} ports on {hosts}; {found.sent:,} probes in {seconds:.{1 + (seconds < 10)}f} s, "
         f"loss {found.loss:.1%}, method {method}{why}"
     )
 

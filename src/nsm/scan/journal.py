@@ -8,6 +8,7 @@ The order itself is not in it: it follows from the ports and the seed.
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from nsm.errors import ScanError
 from nsm.model.scan import ScannedHost, ScannedPort
 from nsm.scan.ledger import Tally
 from nsm.scan.schedule import HostState
-from nsm.scan.targets import Target
+from nsm.scan.targets import Target, check_address
 
 FORM: Final = "nsm scan journal 1"
 EVERY_S: Final = 1.0
@@ -93,12 +94,22 @@ def read(path: Path) -> Journal:
             where="--resume",
             mend="name the file that the stopped scan told of",
         ) from error
+    return parse(data, path)
+
+
+def parse(data: bytes, path: Path) -> Journal:
+    """The journal in the bytes of a file; ScanError when it is none, or names a host that its own request forbids."""
     try:
         journal = msgspec.msgpack.decode(data, type=Journal)
+        addresses = {target.address: ipaddress.ip_address(target.address) for target in journal.targets}
     except (msgspec.DecodeError, ValueError) as error:
         raise ScanError(f"{path} is no journal of a scan", where="--resume", mend="begin the scan anew") from error
     if journal.form != FORM:
         raise ScanError(f"{path} was written by another version", where="--resume", mend="begin the scan anew")
+    for text, address in addresses.items():
+        check_address(address, text, permitted=journal.request.permitted)
+    if not addresses.keys() >= {host.address for host in journal.hosts}:
+        raise ScanError(f"{path} has hosts that were not asked for", where="--resume", mend="begin the scan anew")
     return journal
 
 

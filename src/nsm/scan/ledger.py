@@ -9,6 +9,7 @@ import msgspec
 from nsm.model.scan import PortState, ScannedHost, ScannedPort
 
 FEW_MAX: Final = 25  # ours: so many ports of one state are listed one by one; more are a count
+ALL_MAX: Final = 10  # ours: of so few ports that were asked, each is listed
 MAYBE_MAX: Final = 100  # ours: the same for open|filtered, which a silent host has by the thousand
 LISTED: Final = (PortState.OPEN, PortState.OPEN_FILTERED, PortState.UNFILTERED)
 
@@ -79,4 +80,4 @@ def _is_listed(tally: Tally, state: PortState, number: int) -> bool:
         return True
     if state == PortState.OPEN_FILTERED:
         return number <= MAYBE_MAX
-    return number <= FEW_MAX and (number < max(tally.counts.values()) or sum(tally.counts.values()) <= FEW_MAX)
+    return number <= FEW_MAX and (number < max(tally.counts.values()) or sum(tally.counts.values()) <= ALL_MAX)

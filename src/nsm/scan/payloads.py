@@ -9,6 +9,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
+
+def _ber(tag: int, *parts: bytes) -> bytes:
+    """A value in the basic encoding (X.690, section 8.1) of less than 128 bytes."""
+    body = b"".join(parts)
+    return bytes((tag, len(body))) + body
+
+
 # RFC 1035, section 4.1: id, recursion wanted, one question; the root's name servers (type NS, class IN).
 DNS: Final = struct.pack("!6H", 0x4E53, 0x0100, 1, 0, 0, 0) + b"\x00" + struct.pack("!HH", 2, 1)
 # RFC 6762: the services of the link, with an answer to us alone wanted (QU, section 5.4).
@@ -26,11 +33,11 @@ NETBIOS: Final = (
 # RFC 5905, section 7.3: version 4, mode 3 (client).
 NTP: Final = b"\x23" + bytes(47)
 # RFC 3412 and RFC 3414, section 4: engine discovery; SNMPv3, no user, no engine, reportable, an empty get.
-SNMP: Final = bytes.fromhex(
-    "303a020103300f02024e53020300ffe3040104020103"
-    "0410300e0400020100020100040004000400"
-    "3012040004 00a00c020137020100020100 3000".replace(" ", "")
-)
+SNMP: Final = _ber(
+    0x30, _ber(2, b"\x03"), _ber(0x30, _ber(2, b"NS"), _ber(2, b"\x05\xdc"), _ber(4, b"\x04"), _ber(2, b"\x03")),
+    _ber(4, _ber(0x30, _ber(4), _ber(2, b"\0"), _ber(2, b"\0"), _ber(4), _ber(4), _ber(4))),
+    _ber(0x30, _ber(4), _ber(4), _ber(0xA0, _ber(2, b"NS"), _ber(2, b"\0"), _ber(2, b"\0"), _ber(0x30))),
+)  # fmt: skip
 # RFC 1350, section 5: read a file that is not there; the error is the answer.
 TFTP: Final = b"\x00\x01nsm-no-such-file\x00octet\x00"
 # UPnP Device Architecture 2.0, section 1.3.2.
@@ -61,14 +68,15 @@ OPENVPN: Final = b"\x38" + b"nsm-scan" + b"\x00" + bytes(4)
 QUIC: Final = (b"\xc0\x1a\x2a\x3a\x4a\x08nsm-scan\x08nsm-scan").ljust(1_200, b"\x00")
 # memcached, protocol.txt: the frame header of UDP, then a command.
 MEMCACHED: Final = struct.pack("!4H", 1, 0, 1, 0) + b"version\r\n"
-# RFC 4511, section 4.5.1 and [MS-CLDAP]: search of the root entry for no attribute.
-CLDAP: Final = bytes.fromhex("302602010163210400 0a0100 0a0100 020100 020100 010100 870b".replace(" ", "")) + (
-    b"objectClass" + bytes.fromhex("3000")
-)
+# RFC 4511, section 4.5.1, over UDP as [MS-ADTS], section 6.3.3: search of the root entry for no attribute.
+CLDAP: Final = _ber(
+    0x30, _ber(2, b"\x01"), _ber(
+        0x63, _ber(4), _ber(10, b"\0"), _ber(10, b"\0"), _ber(2, b"\0"), _ber(2, b"\0"), _ber(1, b"\0"),
+        _ber(0x87, b"objectClass"), _ber(0x30),
+    ),
+)  # fmt: skip
 # RFC 2661, section 5.8: a hello cannot come first, so a SCCRQ with its message type alone; a stop is the answer.
 L2TP: Final = struct.pack("!6H", 0xC802, 20, 0, 0, 0, 0) + struct.pack("!HHHH", 0x8008, 0, 0, 1)
-# RFC 4120, section 5.4.1 is long; an AS-REQ that is cut short is answered with KRB_ERR_GENERIC by most.
-KERBEROS: Final = bytes.fromhex("6a0ea1030201 05a20302010aa4023000".replace(" ", ""))
 # IPMI 2.0, section 13.2.3: RMCP presence ping of ASF.
 RMCP: Final = bytes.fromhex("0600ff06000011be80000000")
 # [MC-SQLR], section 2.2.2: all instances.
@@ -76,8 +84,8 @@ SQL_BROWSER: Final = b"\x02"
 # BACnet, ASHRAE 135 annex J, is not asked: identity reads of industrial devices need to be wanted.
 
 BY_PORT: Final = {
-    7: b"nsm\r\n", 13: b"\r\n", 17: b"\r\n", 19: b"\r\n", 37: b"", 53: DNS, 69: TFTP, 88: KERBEROS, 111: RPC, 123: NTP,
-    137: NETBIOS, 161: SNMP, 389: CLDAP, 443: QUIC, 464: KERBEROS, 500: IKE, 623: RMCP, 1194: OPENVPN, 1434: SQL_BROWSER,
+    7: b"nsm\r\n", 13: b"\r\n", 17: b"\r\n", 19: b"\r\n", 37: b"", 53: DNS, 69: TFTP, 111: RPC, 123: NTP,
+    137: NETBIOS, 161: SNMP, 389: CLDAP, 443: QUIC, 500: IKE, 623: RMCP, 1194: OPENVPN, 1434: SQL_BROWSER,
     1701: L2TP, 1900: SSDP, 2049: NFS, 3478: STUN, 4500: IKE_NAT, 5060: SIP, 5353: MDNS, 5355: LLMNR, 5683: COAP,
     11211: MEMCACHED,
 }  # fmt: skip

@@ -116,6 +116,7 @@ class Schedule:
         room = min(int(min(self._window.size, self._pace.window_max)) - self._underway, BATCH, self._bucket.room(now))
         out: list[Probe] = []
         turns = self._turns
+        share = max(1, room // max(1, len(turns)))
         for _ in range(len(turns)):
             if room <= 0:
                 break
@@ -125,7 +126,7 @@ class Schedule:
                 turns.popleft()  # comes back when a try of it is not answered
                 continue
             turns.rotate(-1)
-            count = self._take_of(number, host, min(room, max(1, BATCH // len(turns))), now, out)
+            count = self._take_of(number, host, min(room, share), now, out)
             room -= count
         self._underway += len(out)
         self.sent += len(out)
