@@ -42,7 +42,7 @@ def settled(prober: ConnectProber, number: int) -> list[Told]:
 def test_open_and_closed_ports_are_told_apart(prober: ConnectProber, listener: int) -> None:
     assert not prober.send([(0, listener, 1), (0, 1, 2)])
     assert sorted(settled(prober, 2), key=lambda told: told[1]) == [
-        (0, 1, 2, PortState.CLOSED, "rst", 0),
+        (0, 1, 2, PortState.CLOSED, "refused", 0),
         (0, listener, 1, PortState.OPEN, "syn-ack", 0),
     ]
 

@@ -1,8 +1,11 @@
 """TCP probes by the kernel's own connect: no privilege, one thread, non-blocking sockets with epoll.
 
 What costs is system calls, so two are saved. A batch is asked once more right after it was started: on a near network
-most answers are there by then, and the socket never goes to epoll. And a socket that was refused is used again for the
-next question, which Linux allows (net/ipv4/af_inet.c: a refused socket is unconnected).
+most answers are there by then, and the socket never goes to epoll. And a socket that connect itself said was refused is used
+again for the next question, which Linux allows (net/ipv4/af_inet.c: it is unconnected). One whose error was read in
+another way is not: after an ICMP message it may be connecting still.
+
+A refusal is a RST or an ICMP port unreachable: a plain connection does not tell them apart, so both are closed here.
 
 The kernel repeats a lost SYN after 1 s and 3 s. The schedule times out much sooner: the socket is closed then, and a new
 one asks again.
@@ -105,27 +108,27 @@ class ConnectProber:
             to = self._to[host]
             code = sock.connect_ex((to[0], port, *to[2:]))
             if code not in STILL:
-                self._settle(sock, probe, code)
+                self._settle(sock, probe, code, spare=True)
                 continue
             number = sock.fileno()
             self._asked[number] = sock, probe
             self._files[host, port] = number
             self._epoll.register(number, EVENTS)
 
-    def _settle(self, sock: socket.socket, probe: Probe, code: int) -> None:
-        """A connection was made or refused."""
+    def _settle(self, sock: socket.socket, probe: Probe, code: int, *, spare: bool = False) -> None:
+        """A connection was made or refused; ``spare``: the socket may be used again when it was refused."""
         host, port, attempt = probe
         if code in {0, errno.EISCONN}:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
             sock.close()
             self._found.append((host, port, attempt, PortState.OPEN, "syn-ack", 0))
         elif code in {errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED}:
-            spare = self._spare[self._families[host]]
-            if len(spare) < SPARE_MAX:
-                spare.append(sock)
+            kept = self._spare[self._families[host]]
+            if spare and len(kept) < SPARE_MAX:
+                kept.append(sock)
             else:
                 sock.close()
-            self._found.append((host, port, attempt, PortState.CLOSED, "rst", 0))
+            self._found.append((host, port, attempt, PortState.CLOSED, "refused", 0))
         else:
             sock.close()
             self._found.append((host, port, attempt, PortState.FILTERED, FILTERED.get(code, errno.errorcode[code]), 0))
@@ -138,10 +141,17 @@ class ConnectProber:
         else:
             wait = 0.0 if self._found else wait_s
             for number, _ in self._epoll.poll(wait, 1_024):
-                sock, probe = self._asked.pop(number)
-                self._files.pop(probe[:2], None)
+                sock, probe = self._asked[number]
+                code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if not code:  # no error is not yet a connection
+                    to = self._to[probe[0]]
+                    code = sock.connect_ex((to[0], probe[1], *to[2:]))
+                    if code in STILL:
+                        continue
+                del self._asked[number]
+                del self._files[probe[:2]]
                 self._epoll.unregister(number)
-                self._settle(sock, probe, sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+                self._settle(sock, probe, code)
         found, self._found = self._found, []
         return found
 

@@ -54,6 +54,7 @@ class _Host:
         "gone",
         "next",
         "retry",
+        "sampled",
         "sent",
         "thinning",
         "timer",
@@ -69,6 +70,7 @@ class _Host:
         self.thinning = Thinning() if pace.thin else None
         self.next = 0
         self.gone = False
+        self.sampled = 0.0  # when a round trip was taken last
         self.underway = 0  # tries on their way
         self.waiting: dict[int, tuple[float, ...]] = {}  # port -> when each try was sent
         self.exhausted: dict[int, tuple[float, ...]] = {}  # the same, for ports that had all their tries
@@ -185,25 +187,28 @@ class Schedule:
         else:
             host.underway -= 1
             self._underway -= 1
-        return self._learn(host, times, attempt, now)
-
-    def _learn(self, host: _Host, times: tuple[float, ...], attempt: int, now: float) -> float:
         self.answered += 1
         if not 1 <= attempt <= len(times):  # after a resume: the try belongs to an earlier run
             return 0.0
         rtt = now - times[attempt - 1]
-        host.timer.sample(rtt)
-        if attempt > 1:
-            self.lost += attempt - 1
-            srtt = host.timer.srtt
-            host.window.on_loss(now, srtt)
-            self._window.on_loss(now, srtt)
-            if not self._pace.tries_fixed:
-                self._tries.on_answer(attempt)
-        else:
+        if now != host.sampled:  # answers that were read together are one sample: RFC 6298, section 3
+            host.sampled = now
+            host.timer.sample(rtt)
+        if attempt == 1:
             host.window.on_answer()
             self._window.on_answer()
+        else:
+            self._on_loss(host, attempt, now)
         return rtt
+
+    def _on_loss(self, host: _Host, attempt: int, now: float) -> None:
+        """The answer to a later try proves that those before it were lost, there or back."""
+        self.lost += attempt - 1
+        srtt = host.timer.srtt
+        host.window.on_loss(now, srtt)
+        self._window.on_loss(now, srtt)
+        if not self._pace.tries_fixed:
+            self._tries.on_answer(attempt)
 
     def closed_told(self, number: int, attempt: int) -> None:
         """A host told by ICMP of a closed port, at that try: it may limit how often it does."""
