@@ -191,6 +191,36 @@ def test_ctrl_c_stops_within_a_second_and_the_scan_goes_on_from_its_journal(targ
     assert not Path(journal[1]).exists()
 
 
+def test_a_scan_that_was_killed_goes_on_from_its_journal(target: Namespaces, home: Path) -> None:
+    arguments = (target.address("b"), "-p", "1-1024", "--rate", "300")
+    child = subprocess.Popen(
+        command(target, *arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environ(home)
+    )
+    folder = home / "data" / "scans"
+    until = time.monotonic() + 10
+    while not (folder.is_dir() and list(folder.glob("*.journal"))) and time.monotonic() < until:
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    (journal,) = folder.glob("*.journal")
+    done = scan(target, home, "--resume", str(journal))
+    assert done.code == 0
+    assert done.ports("open") == {f"{port}/tcp" for port in OPEN}
+    assert sum(row.get("count", 1) for row in done.rows) == 1024
+    probes = re.search(r"; ([\d,]+) probes", done.err)
+    assert probes
+    assert int(probes[1].replace(",", "")) < 1024 * 1.2
+
+
+def test_a_link_local_address_is_scanned_with_its_interface(target: Namespaces, home: Path) -> None:
+    shown = target.run("b", "ip", "-6", "-o", "addr", "show", "dev", target.interface("b"), "scope", "link")
+    address = shown.split("inet6 ")[1].split("/")[0] + "%" + target.interface("a")
+    for method in ("syn", "connect"):
+        done = scan(target, home, address, "-p", "1-100", "--rate", "max", "--method", method)
+        assert done.code == 0
+        assert done.ports("open") == {"22/tcp", "80/tcp"}
+
+
 NO_RAW = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 

@@ -26,6 +26,7 @@ PORTS: Final = (443, 22, 80)
 TRIES: Final = 2
 WINDOW: Final = 512  # ours: most hosts are silent, so that answers cannot open the window
 ECHO_WAIT_S: Final = 0.3  # ours: for answers that come after those of TCP
+BROADCASTS_MAX: Final = 2_000  # ours: a second; each wakes every host of the link
 CHUNK: Final = 4_096  # ours: hosts that are asked at once
 
 ProberOf = Callable[[Sequence[str], Mapping[str, Route], int], Prober]
@@ -33,19 +34,21 @@ ProberOf = Callable[[Sequence[str], Mapping[str, Route], int], Prober]
 
 
 def usable_routes(targets: Sequence[Target]) -> dict[str, Route]:
-    """The ways to the targets that have one; ScanError when none has, or all are broadcast addresses."""
+    """The ways to the targets that have one and are single hosts."""
     found = routes_to(target.address for target in targets)
-    usable = {address: route for address, route in found.items() if route is not None and not route.broadcast}
-    if usable:
-        return usable
-    first = targets[0].address
-    if found[first] is not None:
-        raise ScanError(
-            f"{first} cannot be scanned: a broadcast address is many hosts at once", where=f"target {first}",
+    return {address: route for address, route in found.items() if route is not None and not route.broadcast}
+
+
+def unreachable(target: Target) -> ScanError:
+    """Why there is no usable way to a target."""
+    address = target.address
+    if routes_to([address])[address] is not None:
+        return ScanError(
+            f"{address} cannot be scanned: a broadcast address is many hosts at once", where=f"target {address}",
             mend="name one host or network",
         )  # fmt: skip
-    raise ScanError(
-        f"there is no route to {first}", where=f"target {first}", mend="ip route   shows the ways there are"
+    return ScanError(
+        f"there is no route to {address}", where=f"target {address}", mend="ip route   shows the ways there are"
     )
 
 
@@ -58,15 +61,19 @@ class Discovery:
         self.sent = 0
 
     def hosts_up(self, targets: Sequence[Target]) -> list[ScannedHost]:
-        """The targets that are up, in order; fewer when ``tell`` says to stop."""
+        """The targets that are up, in order, fewer when ``tell`` says to stop; ScanError when none has a usable way."""
         found: list[ScannedHost] = []
+        ways = 0
         for start in range(0, len(targets), CHUNK):
             chunk = targets[start : start + CHUNK]
             routes = usable_routes(chunk)
+            ways += len(routes)
             up = self._up(routes)
             found += [host_of(target, up[target.address]) for target in chunk if target.address in up]
             if not self._tell():
                 break
+        if not ways:
+            raise unreachable(targets[0])
         return found
 
     def _up(self, routes: Mapping[str, Route]) -> dict[str, Up]:
@@ -75,7 +82,7 @@ class Discovery:
         if self._tag >= 0:
             near = {address: route for address, route in rest.items() if route.on_link}
             self.sent += len(near)
-            up |= neighbours(near, self._rate, self._clock, self._tell)
+            up |= neighbours(near, min(self._rate or BROADCASTS_MAX, BROADCASTS_MAX), self._clock, self._tell)
             rest = {address: route for address, route in rest.items() if not route.on_link}
         for version in (4, 6):
             far = [address for address in rest if (":" in address) == (version == 6)]

@@ -19,7 +19,7 @@ from nsm.errors import ScanError
 from nsm.model.scan import PortState, Scan, ScannedHost, ScannedPort, ScanState
 from nsm.scan import journal as journals
 from nsm.scan.connect import ConnectProber
-from nsm.scan.discovery import Discovery, host_of, usable_routes
+from nsm.scan.discovery import Discovery, host_of, unreachable, usable_routes
 from nsm.scan.echo import Up
 from nsm.scan.journal import Journal, Request, Underway
 from nsm.scan.ledger import Ledger, Tally, summed
@@ -142,7 +142,7 @@ class _Run:
     def _find_hosts(self) -> bool:
         journal = self._journal
         if not self._request.discovery:
-            routes = usable_routes(journal.targets)
+            routes = self._routes(journal.targets)
             journal.hosts = [host_of(t, Up("assumed")) for t in journal.targets if t.address in routes]
         else:
             # The id of an echo request has 16 bits.
@@ -153,6 +153,12 @@ class _Run:
         journal.hosts.sort(key=lambda host: ":" in host.address)  # a group has one IP version; the sort is stable
         journal.known_up = not self._tools.stopping()
         return journal.known_up
+
+    def _routes(self, targets: Sequence[Target]) -> dict[str, Route]:
+        routes = usable_routes(targets)
+        if not routes:
+            raise unreachable(targets[0])
+        return routes
 
     def _group(self) -> list[ScannedHost]:
         """The hosts to ask now: as the journal says, else as many as fit, of one IP version."""
@@ -175,7 +181,7 @@ class _Run:
 
     def _scan_group(self, hosts: list[ScannedHost]) -> bool:
         journal = self._journal
-        routes = usable_routes([Target(host.address) for host in hosts])
+        routes = self._routes([Target(host.address) for host in hosts])
         for proto, ports in (("tcp", self._ports.tcp), ("udp", self._ports.udp)):
             part = journal.underway.setdefault(proto, Underway())
             if ports and not part.done and not self._probe(hosts, routes, proto, ports, part):
