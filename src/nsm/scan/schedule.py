@@ -268,7 +268,7 @@ class Schedule:
         if not able or self._underway >= min(int(self._window.size), self._pace.window_max):
             return self._next_time_out(now)
         rates = max(self._bucket.wait(), min(host.bucket.wait() for host in able))
-        return min(TURN_MAX_S, max(rates, 0.0005))
+        return min(TURN_MAX_S, max(rates, LOOK_EVERY_S))
 
     def _next_time_out(self, now: float) -> float:
         ends = [host.sent[0][0] + host.timer.rto for host in self._hosts if host.sent]
