@@ -221,6 +221,21 @@ def test_a_link_local_address_is_scanned_with_its_interface(target: Namespaces, 
         assert done.ports("open") == {"22/tcp", "80/tcp"}
 
 
+def test_what_this_machine_itself_forbids_is_filtered_and_the_rest_is_asked(target: Namespaces, home: Path) -> None:
+    target.run("a", "nft", "add", "table", "inet", "scanown")
+    try:
+        target.run("a", "nft", "add", "chain", "inet", "scanown", "o", "{ type filter hook output priority 0; }")
+        target.run("a", "nft", "add", "rule", "inet", "scanown", "o", "th dport { 25, 5353 } drop")
+        address = target.address("b")
+        done = scan(target, home, address, "-p", f"1-100,U:{ANSWERS},{GONE}", "--rate", "max", "--no-discovery")
+    finally:
+        target.run("a", "nft", "delete", "table", "inet", "scanown")
+    assert done.code == 0
+    assert done.ports("open") == {"22/tcp", "80/tcp"}
+    assert done.reasons()["25/tcp"] == done.reasons()[f"{ANSWERS}/udp"] == "forbidden here"
+    assert done.ports("filtered") == {"25/tcp", f"{ANSWERS}/udp"}
+
+
 NO_RAW = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
 
 

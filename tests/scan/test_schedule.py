@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsm.errors import ScanError
 from nsm.model.scan import PortState
 from nsm.scan.ledger import Ledger
 from nsm.scan.pacing import WINDOW_MAX
@@ -195,3 +196,15 @@ def test_udp_slows_down_to_what_a_host_tells_of_closed_ports() -> None:
 def test_a_journal_of_other_hosts_is_not_needed() -> None:
     schedule = Schedule(1, (1, 2, 3), FAST, [HostState(2, [1])])
     assert sorted(port for _, port, _ in schedule.take(1.0)) == [1, 3]
+
+
+def test_a_slow_host_is_never_asked_faster_than_the_rate_allows() -> None:
+    schedule = Schedule(1, range(1, 100), Pace(rate=10, rate_host=10, thin=True))
+    for _ in range(40):
+        schedule.closed_told(0, 1)
+    assert schedule._hosts[0].bucket.rate == 10
+
+
+def test_a_scan_that_can_send_nothing_gives_up_with_a_reason() -> None:
+    with pytest.raises(ScanError, match="nothing could be sent"):
+        scanned(Network(full_every=1), Schedule(1, range(1, 5), FAST))

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+from nsm.errors import ScanError
 from nsm.model.scan import PortState
 from nsm.scan.ledger import Ledger
 from nsm.scan.packets import Told
 from nsm.scan.schedule import Probe, Schedule
 
 TELL_EVERY_S: Final = 0.1  # progress, the journal and the wish to stop are looked at so often
+STUCK_S: Final = 10.0  # ours: so long nothing at all can be sent, then the scan gives up
 FULL_WAIT_S: Final = 0.001  # ours: the kernel's buffers are given this time to empty
 
 
@@ -36,7 +38,7 @@ def probe(
     schedule: Schedule, prober: Prober, ledger: Ledger, clock: Callable[[], float], tell: Callable[[], bool]
 ) -> bool:
     """Ask until every question is settled; False when ``tell``, which is called ten times a second, said to stop."""
-    told_at = clock()
+    told_at = sent_at = clock()
     while True:
         now = clock()
         if now - told_at >= TELL_EVERY_S:
@@ -44,24 +46,30 @@ def probe(
             if not tell():
                 return False
         probes = schedule.take(now)
-        wait = 0.0
-        if probes:
-            unsent = prober.send(probes)
-            if unsent:
-                schedule.unsent(unsent)
-                wait = FULL_WAIT_S
-        elif schedule.finished():
+        if not probes and schedule.finished():
             return True
-        else:
-            wait = schedule.wait(now)
-        answers = prober.receive(wait)
-        if answers:
-            _note(schedule, ledger, answers, clock())
-        if schedule.expired:
-            prober.forget(schedule.expired)
-            schedule.expired.clear()
-        if prober.unreachable:
-            _give_up(schedule, prober, ledger)
+        unsent = prober.send(probes) if probes else ()
+        if len(unsent) < len(probes) or not probes:
+            sent_at = now
+        elif now - sent_at > STUCK_S:
+            raise ScanError(
+                f"nothing could be sent for {STUCK_S:.0f} s", where="buffers, open files or ports of this machine",
+                mend="a lower --rate, or ulimit -n 4096",
+            )  # fmt: skip
+        if unsent:
+            schedule.unsent(unsent)
+        wait = FULL_WAIT_S if unsent else 0.0 if probes else schedule.wait(now)
+        _settle(schedule, prober, ledger, prober.receive(wait), clock())
+
+
+def _settle(schedule: Schedule, prober: Prober, ledger: Ledger, answers: list[Told], now: float) -> None:
+    if answers:
+        _note(schedule, ledger, answers, now)
+    if schedule.expired:
+        prober.forget(schedule.expired)
+        schedule.expired.clear()
+    if prober.unreachable:
+        _give_up(schedule, prober, ledger)
 
 
 def _note(schedule: Schedule, ledger: Ledger, answers: list[Told], now: float) -> None:

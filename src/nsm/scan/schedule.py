@@ -203,7 +203,8 @@ class Schedule:
 
     def _on_loss(self, host: _Host, attempt: int, now: float) -> None:
         """The answer to a later try proves that those before it were lost, there or back."""
-        self.lost += attempt - 1
+        if not self._pace.thin:  # there it is mostly ICMP that the host did not send
+            self.lost += attempt - 1
         srtt = host.timer.srtt
         host.window.on_loss(now, srtt)
         self._window.on_loss(now, srtt)
@@ -215,7 +216,7 @@ class Schedule:
         host = self._hosts[number]
         if host.thinning is not None:
             host.thinning.on_answer(attempt)
-            host.bucket.rate = host.thinning.rate
+            host.bucket.rate = min(host.thinning.rate, self._pace.rate_host or host.thinning.rate)
 
     def give_up(self, number: int) -> list[int]:
         """A host cannot be reached at all: ask it nothing more; the ports that were open questions."""

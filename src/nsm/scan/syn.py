@@ -22,9 +22,11 @@ from nsm.scan.schedule import Probe
 READ_MAX: Final = 512  # answers of one turn: sending must go on
 SEGMENT_BYTES: Final = 128  # IP header with options and the TCP header; the rest is of no use
 FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
+# A packet filter of this machine forbids that one probe.
+FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
 UNREACHABLE: Final = {
-    errno.ENETUNREACH: "no route", errno.EHOSTUNREACH: "no route", errno.EACCES: "not allowed", errno.EPERM: "not allowed",
-    errno.EINVAL: "no address of ours for it", errno.ENETDOWN: "interface down", errno.EADDRNOTAVAIL: "no address of ours for it",
+    errno.ENETUNREACH: "no route", errno.EHOSTUNREACH: "no route", errno.ENETDOWN: "interface down",
+    errno.EINVAL: "no address of ours for it", errno.EADDRNOTAVAIL: "no address of ours for it",
 }  # fmt: skip
 
 _V4 = struct.Struct("!8xB3x4s4xHHIIBB")  # ttl, source address; then TCP: ports, sequence, acknowledged, offset, flags
@@ -47,6 +49,7 @@ class SynProber:
         self._poll = select.poll()
         for sock in (self._tcp, self._icmp):
             self._poll.register(sock, select.POLLIN)
+        self._forbidden: list[Told] = []
         self.unreachable: list[tuple[int, str]] = []  # (host, why): whoever reads them empties it
 
     @property
@@ -63,11 +66,17 @@ class SynProber:
             except OSError as error:
                 if error.errno in FULL:
                     return probes[number:]
-                self.unreachable.append((host, UNREACHABLE.get(error.errno or 0, str(error.strerror))))
+                if error.errno in FORBIDDEN:
+                    self._forbidden.append((host, port, attempt, PortState.FILTERED, "forbidden here", 0))
+                else:
+                    self.unreachable.append((host, UNREACHABLE.get(error.errno or 0, str(error.strerror))))
         return ()
 
     def receive(self, wait_s: float) -> list[Told]:
         """What has come, after waiting for the first of it for at most ``wait_s``."""
+        if self._forbidden:
+            found, self._forbidden = self._forbidden, []
+            return found
         if wait_s > 0 and not self._poll.poll(wait_s * 1000):
             return []
         found = self._read_v4() if self._version == 4 else self._read_v6()

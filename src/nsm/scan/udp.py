@@ -20,13 +20,17 @@ from nsm.scan.payloads import payload_of
 from nsm.scan.raw_socket import RECEIVE_BYTES
 from nsm.scan.route import socket_address
 from nsm.scan.schedule import Probe
-from nsm.scan.syn import FULL, UNREACHABLE
+from nsm.scan.syn import FORBIDDEN, FULL, UNREACHABLE
 
 TRIES_MAX: Final = 4  # ours: as many sockets; later tries share the last one
 IP_RECVERR, IPV6_RECVERR = 11, 25
 ORIGIN_ICMP, ORIGIN_ICMP6 = 2, 3
 PORT_UNREACHABLE_V4, PORT_UNREACHABLE_V6 = 3, 4
 READ_MAX: Final = 512
+# An ICMP message that waits for the socket fails the next call on it, whatever that is for; then it is in the queue.
+TOLD_LATER: Final = frozenset({errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.ENETUNREACH})
+WAITING_ERRORS_MAX: Final = 8  # ours: so many sendings in a row fail only when there is no way
+TFTP: Final = 69
 _EXTENDED_ERROR = struct.Struct("=IBBBBII")
 _CONTROL_BYTES: Final = 512
 
@@ -53,6 +57,7 @@ class UdpProber:
                 sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
             sock.bind(("", 0))
             self._poll.register(sock, select.POLLIN)
+        self._forbidden: list[Told] = []
         self.unreachable: list[tuple[int, str]] = []
 
     @property
@@ -66,25 +71,32 @@ class UdpProber:
             to = self._to[host]
             sock = self._sockets[min(attempt, TRIES_MAX) - 1]
             self._asked[host, port] = attempt
-            code = 0
-            for _ in range(8):  # an error that waits for this socket is told by send, before anything is sent
-                try:
-                    sock.sendto(payload_of(port), (to[0], port, *to[2:]))
-                    code = 0
-                    break
-                except OSError as error:
-                    code = error.errno or 0
-                    if code in FULL:
-                        return probes[number:]
-                    if code not in {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EACCES}:
-                        break
-            if code in UNREACHABLE and code not in {errno.EHOSTUNREACH, errno.EACCES}:
-                self.unreachable.append((host, UNREACHABLE[code]))
+            code = self._send_one(sock, (to[0], port, *to[2:]))
+            if code in FULL:
+                return probes[number:]
+            if code in FORBIDDEN:
+                self._forbidden.append((host, port, attempt, PortState.FILTERED, "forbidden here", 0))
+            elif code:
+                self.unreachable.append((host, UNREACHABLE.get(code, errno.errorcode.get(code, "error"))))
         return ()
+
+    def _send_one(self, sock: socket.socket, to: tuple[str | int, ...]) -> int:
+        """Send one datagram; 0, or the number of the error that sending it has."""
+        code = 0
+        for _ in range(WAITING_ERRORS_MAX):
+            try:
+                sock.sendto(payload_of(int(to[1])), to)
+            except OSError as error:
+                code = error.errno or 0
+                if code not in TOLD_LATER:
+                    return code
+            else:
+                return 0
+        return code
 
     def receive(self, wait_s: float) -> list[Told]:
         """What has come, after waiting for the first of it for at most ``wait_s``."""
-        found: list[Told] = []
+        found, self._forbidden = self._forbidden, []
         for number, events in self._poll.poll(max(0.0, wait_s) * 1000):
             sock, attempt = self._by_file[number]
             if events & select.POLLERR:
@@ -102,6 +114,8 @@ class UdpProber:
                 continue
             host = self._numbers.get(str(sender[0]).partition("%")[0], -1)
             port = int(sender[1])
+            if (host, port) not in self._asked:  # TFTP answers from a port of its own: RFC 1350, section 4
+                port = TFTP
             if (host, port) in self._asked:
                 found.append((host, port, self._try(host, port, attempt), PortState.OPEN, "answer", 0))
 
