@@ -36,17 +36,21 @@ def possible() -> bool:
 class Namespaces:
     """Two or three hosts in a row. Link n joins host n and n + 1: 10.77.n.1 and .2, fd77:n::1 and ::2 (no DAD)."""
 
-    def __init__(self, hosts: int = 2, *, offload: bool = False) -> None:
-        """``offload``: leave segmentation and checksum offload on, so that frames larger than the MTU appear."""
+    def __init__(self, hosts: int = 2, *, offload: bool = False, tag: str = "") -> None:
+        """``tag`` tells two labs of one process apart.
+
+        ``offload``: leave segmentation and checksum offload on, so that frames larger than the MTU appear.
+        """
         if not 2 <= hosts <= len(LETTERS):
             raise ValueError(f"{hosts} hosts: two or three")
         self.hosts = LETTERS[:hosts]
         self._offload = offload
+        self._tag = tag
         self._children: list[subprocess.Popen[Any]] = []
 
     def name(self, host: str) -> str:
         """The namespace of a host."""
-        return f"nsm{os.getpid()}{host}"
+        return f"nsm{os.getpid()}{self._tag}{host}"
 
     def interface(self, host: str, link: int | None = None) -> str:
         """The interface of a host on a link; without a number its only or first one."""

@@ -50,6 +50,10 @@ class ScanError(NsmError):
     """A scan is not possible or not allowed."""
 
 
+class ScanPermissionError(ScanError):
+    """The scan needs a privilege that this process does not have, or a permission that was not stated."""
+
+
 class DeliveryError(NsmError):
     """A notice could not be handed to those who should get it."""
 

@@ -1,0 +1,1 @@
+"""Active probing: which hosts are up, which of their ports answer. Start reading at ``runner``."""
