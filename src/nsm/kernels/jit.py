@@ -29,9 +29,10 @@ COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set fro
 # _nrt=False: kernels allocate nothing, so the reference counts that Numba would keep for every array at every helper
 # call (16 atomic operations a packet: 80 ns) are left out.
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False, "error_model": "numpy", "_nrt": False}
-kernel = njit(**_OPTIONS)
 # Helpers are called by kernels alone: without what Python and C would need to call them, compiling takes a fifth less.
-inline = njit(**_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_ALONE: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+kernel = njit(**_OPTIONS)
+inline = njit(**_OPTIONS, **_ALONE)
 
 _U8 = ir.IntType(8)
 _PREFETCH = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[ir.IntType(32)] * 3])
