@@ -22,6 +22,7 @@ import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic
 
 COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set from the environment at run time
@@ -29,9 +30,29 @@ COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set fro
 # _nrt=False: kernels allocate nothing, so the reference counts that Numba would keep for every array at every helper
 # call (16 atomic operations a packet: 80 ns) are left out.
 _OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "boundscheck": False, "error_model": "numpy", "_nrt": False}
-kernel = njit(**_OPTIONS)
 # Helpers are called by kernels alone: without what Python and C would need to call them, compiling takes a fifth less.
-inline = njit(**_OPTIONS, forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+_ALONE: dict[str, Any] = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+inline = njit(**_OPTIONS, **_ALONE)
+
+
+class _Cache(FunctionCache):
+    """Numba's own, which makes ready for compiling before it looks: that costs every start 0.15 s.
+
+    When something has to be compiled indeed, the compiler makes ready by itself.
+    """
+
+    def load_overload(self, sig, target_context):
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
+def kernel(function: Any) -> Any:
+    """An entry point, kept in the cache."""
+    made = njit(**_OPTIONS)(function)
+    if COMPILED:
+        made._cache = _Cache(function)
+    return made
+
 
 _U8 = ir.IntType(8)
 _PREFETCH = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), *[ir.IntType(32)] * 3])
