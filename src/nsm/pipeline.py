@@ -73,13 +73,18 @@ class Analyst:
             if len(rows):
                 for item in detector.observe(rows):
                     (findings if isinstance(item, Finding) else near).append(item)  # type: ignore[arg-type]
+        alerts = self.judge(findings)
+        self.mark(records.flows)
+        return Result(records, alerts, tuple(near))
+
+    def judge(self, findings: list[Finding]) -> tuple[Alert, ...]:
+        """The alerts of findings, whoever states them, in an order that does not depend on who came first."""
         findings.sort(key=lambda finding: (-(-finding.ts // TICK_US), finding.ts, finding.detector, finding.key))
         alerts = tuple(self._desk.take(findings))
         for alert in alerts:
             for flow_id in alert.finding.flow_ids:
                 self._alerted[flow_id].append(-(-alert.finding.ts // TICK_US))
-        self.mark(records.flows)
-        return Result(records, alerts, tuple(near))
+        return alerts
 
     def mark(self, flows: Rows) -> None:
         """Set ``alerted`` of flows that an alert of the same or an earlier tick named."""

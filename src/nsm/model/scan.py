@@ -97,6 +97,8 @@ class Scan(msgspec.Struct, frozen=True, omit_defaults=True):
     sent: int = 0
     answered: int = 0
     loss: float = 0.0
+    covered: dict[str, str] = {}
+    """Which ports were asked, by protocol: {"tcp": "22,80-443"}. A port that is not in it is not known to be closed."""
     hosts: tuple[ScannedHost, ...] = ()
     found: tuple[ScannedPort, ...] = ()
     """Ports that are open, open|filtered or unfiltered, and those in a state that few of their host's ports have."""

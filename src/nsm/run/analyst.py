@@ -13,6 +13,7 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from nsm.errors import SinkError
 from nsm.model.address import Networks
-from nsm.model.finding import Alert
+from nsm.model.finding import Alert, Finding
 from nsm.model.flow import Report
 from nsm.model.records import Records, empty_records
 from nsm.model.table import Rows
@@ -211,12 +212,7 @@ class AnalystProcess:
 
     def _tell(self, result: Result) -> None:
         records = result.records
-        for alert in result.alerts:
-            self._view.alert(alert)
-            if alert.rev == 1:
-                self._exchange.threat(alert_row(alert))
-                self._ask_packets(alert)
-            self._publish("alert", {"type": "alert", "alert": alert.as_dict()})
+        self._tell_alerts(result.alerts)
         if len(records.seconds):
             self._view.seconds(records.seconds)
         if len(records.flows):
@@ -232,6 +228,14 @@ class AnalystProcess:
                 self._outages.goes_on("eve_file", f"Events are not written: {error}")
             else:
                 self._outages.over("eve_file", "Events were not written to the file")
+
+    def _tell_alerts(self, alerts: Sequence[Alert]) -> None:
+        for alert in alerts:
+            self._view.alert(alert)
+            if alert.rev == 1:
+                self._exchange.threat(alert_row(alert))
+                self._ask_packets(alert)
+            self._publish("alert", {"type": "alert", "alert": alert.as_dict()})
 
     def _ask_packets(self, alert: Alert) -> None:
         """Ask every worker for the packets behind an alert: flows of one pair may be spread over all of them."""
@@ -326,10 +330,20 @@ class AnalystProcess:
             header = message.header
             self._publish("gap", {"type": "gap", **header})
             self._keep_gap(header["from"], header["to"], header["process"], header["what"])
+        elif message.kind == "job":
+            self._publish("job", {"type": "job", **message.header})
+        elif message.kind == "findings":
+            self._raise([msgspec.convert(item, Finding) for item in message.header["findings"]])
         elif message.kind == "cleared":
             self._view.clear()
             self._exchange.clear()
             self._publish("cleared", {"type": "cleared"})
+
+    def _raise(self, findings: list[Finding]) -> None:
+        """Alerts of what a job found, told and stored like any other."""
+        alerts = self._analyst.judge(findings)
+        self._tell_alerts(alerts)
+        self._store_extras(self._extras(alerts, ()))
 
     def _keep_gap(self, start_s: float, stop_s: float, process: str, what: str) -> None:
         self._gaps.append({

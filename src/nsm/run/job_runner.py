@@ -29,8 +29,8 @@ News = Callable[[str, dict[str, Any]], Awaitable[None]]
 
 
 class _Running:
-    def __init__(self, number: int, spec: JobSpec, name: str, task: dict[str, Any]) -> None:
-        self.number, self.spec, self.name, self.task = number, spec, name, task
+    def __init__(self, number: int, spec: JobSpec, name: str, task: dict[str, Any], who: str) -> None:
+        self.number, self.spec, self.name, self.task, self.who = number, spec, name, task, who
         self.process: asyncio.subprocess.Process | None = None
         self.progress: dict[str, Any] = {}
         self.since = time.time()
@@ -45,7 +45,7 @@ class _Running:
 
 
 class JobRunner:
-    """Lives in the supervisor. ``tell`` gives news to the page."""
+    """Lives in the supervisor. ``tell`` gives news to the analyst, which judges findings and tells the page."""
 
     def __init__(self, specs: Mapping[str, JobSpec], store: JobStore, common: dict[str, Any], tell: News) -> None:
         self._specs, self._store, self._common, self._tell = specs, store, common, tell
@@ -66,7 +66,7 @@ class JobRunner:
         if sum(one.spec is spec for one in self._open.values()) >= WAITING_MAX:
             raise QueryError(f"too many jobs of the kind {kind} wait", mend="cancel one first")
         number = self._store.begin(kind, name, who, schedule)
-        job = self._open[number] = _Running(number, spec, name, checked)
+        job = self._open[number] = _Running(number, spec, name, checked, who)
         work = asyncio.create_task(self._run(job))
         self._tasks.add(work)
         work.add_done_callback(self._tasks.discard)
@@ -103,7 +103,10 @@ class JobRunner:
             if not job.cancelled:
                 ended = await self._watched(job)
         state, text, result = ended
+        found = result.pop("findings", [])
         await asyncio.to_thread(self._store.end, job.number, state, text, result)
+        if found:
+            await self._tell("findings", {"findings": found})
         log.info("job ended id=%d kind=%s state=%s", job.number, job.spec.kind, state)
         await self._news(job, state=state, text=text, result=result)
         del self._open[job.number]
@@ -132,7 +135,7 @@ class JobRunner:
         """Give the process its task and follow what it says; its last word."""
         stdin, stdout = cast("asyncio.StreamWriter", process.stdin), cast("asyncio.StreamReader", process.stdout)
         with contextlib.suppress(ConnectionError):
-            stdin.write(msgspec.msgpack.encode({**self._common, "task": job.task, "job": job.number}))
+            stdin.write(msgspec.msgpack.encode({**self._common, "task": job.task, "job": job.number, "who": job.who}))
             await stdin.drain()
             stdin.close()
         splitter, last = Splitter(), {}

@@ -76,7 +76,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        self._jobs = Jobs(self._data, self._common(), self._news)
+        self._jobs = Jobs(self._data, {**self._common(), "values": self._settings.values()}, self._news)
         self._jobs.begin()
         control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
         self._processes.add("store", "nsm.run.store_writer", self._store_task)

@@ -105,3 +105,23 @@ def ordered(ports: Iterable[int], proto: str, seed: int) -> list[int]:
     rest = sorted(wanted.difference(first))
     random.Random(seed).shuffle(rest)  # noqa: S311  # an order, not a secret
     return first + rest
+
+
+def ranges(ports: Iterable[int]) -> str:
+    """The ports in short: "22,80-443"; the inverse is ``numbers``."""
+    parts: list[tuple[int, int]] = []
+    for port in sorted(set(ports)):
+        if parts and parts[-1][1] == port - 1:
+            parts[-1] = (parts[-1][0], port)
+        else:
+            parts.append((port, port))
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def numbers(text: str) -> frozenset[int]:
+    """The ports of what ``ranges`` wrote."""
+    found: set[int] = set()
+    for part in filter(None, text.split(",")):
+        first, _, last = part.partition("-")
+        found |= set(range(int(first), int(last or first) + 1))
+    return frozenset(found)

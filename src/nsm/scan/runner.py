@@ -23,7 +23,7 @@ from nsm.scan.discovery import Discovery, host_of, unreachable, usable_routes
 from nsm.scan.echo import Up
 from nsm.scan.journal import Journal, Request, Underway
 from nsm.scan.ledger import Ledger, Tally, summed
-from nsm.scan.ports import UDP_PLAIN, Ports, parse
+from nsm.scan.ports import UDP_PLAIN, Ports, parse, ranges
 from nsm.scan.probing import Prober, probe
 from nsm.scan.raw_socket import may_open
 from nsm.scan.route import Route
@@ -289,5 +289,6 @@ class _Run:
         known = journal.lost + journal.answered
         return Scan(
             journal.id, journal.started, self._tools.now_us(), request.targets, request.ports or self._settings.ports, options,
-            state, journal.sent, journal.answered, round(journal.lost / known, 4) if known else 0.0, tuple(hosts), tuple(found),
+            state, journal.sent, journal.answered, round(journal.lost / known, 4) if known else 0.0,
+            {"tcp": ranges(self._ports.tcp), "udp": ranges(self._ports.udp)}, tuple(hosts), tuple(found),
         )  # fmt: skip
