@@ -1,4 +1,4 @@
-import { LayoutDashboard, SlidersHorizontal } from '@lucide/vue'
+import { LayoutDashboard, Radar, SlidersHorizontal } from '@lucide/vue'
 import type { Component } from 'vue'
 
 /** A page that the rail leads to. */
@@ -7,5 +7,6 @@ export interface PageEntry { name: string, path: string, icon: Component, load: 
 /** All of them, in the order of the rail; words are `nav.NAME` of the locale. */
 export const PAGES: readonly PageEntry[] = [
   { name: 'overview', path: '/', icon: LayoutDashboard, load: () => import('./pages/OverviewPage.vue') },
+  { name: 'scans', path: '/scans', icon: Radar, load: () => import('./pages/ScansPage.vue') },
   { name: 'settings', path: '/settings', icon: SlidersHorizontal, load: () => import('./pages/SettingsPage.vue') },
 ]

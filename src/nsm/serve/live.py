@@ -107,6 +107,8 @@ class Live:
             case "gap":
                 self._state.gap(message)
                 await self._to_pages("gaps", list(self._state.gaps))
+            case "job":
+                await self._to_pages("job", message["job"])
             case "cleared":
                 self._state.rev += 1
                 await self._to_pages("cleared", {"rev": self._state.rev})

@@ -18,6 +18,67 @@ export const ROLES: readonly Role[] = ['viewer', 'analyst', 'admin']
 export interface User { name: string, role: Role, created: number, tokens: number }
 export interface Token { id: number, name: string, label: string, scope: Role, created: number, until: number, used: number | null }
 
+export interface Job {
+  id: number
+  kind: 'scan' | 'report'
+  name: string
+  state: 'waiting' | 'running' | 'done' | 'failed' | 'cancelled' | 'lost'
+  since?: number
+  started?: number
+  ended?: number | null
+  who?: string
+  text?: string
+  progress?: { stage?: string, done?: number, total?: number, hosts?: number, open?: number }
+  result?: Record<string, unknown>
+}
+export interface Schedule {
+  id: number
+  kind: 'scan' | 'report'
+  name: string
+  trigger: string
+  task: Record<string, unknown>
+  enabled: boolean
+  who: string
+  due: number | null
+  last: Job | null
+}
+export interface Risk { id: string, severity: Severity, title: string, why: string, mend: string }
+export interface Service {
+  name: string
+  product?: string
+  version?: string
+  how?: string
+  confidence?: number
+  tls?: boolean
+  banner?: string
+  details?: Record<string, string>
+  risks?: Risk[]
+}
+export interface ScannedPort { address: string, proto: string, port: number, state: string, reason?: string, rtt_ms?: number, service?: Service }
+export interface ScannedHost { address: string, name?: string, mac?: string, up_by?: string, rtt_ms?: number, os_hint?: string, counts?: Record<string, number> }
+export interface ScanSummary {
+  id: string
+  started: number
+  ended: number
+  state: string
+  who: string
+  targets: string[]
+  ports: string
+  hosts: number
+  open: number
+}
+export interface Change { what: string, address: string, text: string, since: string }
+export interface Scan extends Omit<ScanSummary, 'hosts' | 'open' | 'who'> {
+  options: Record<string, string>
+  sent?: number
+  answered?: number
+  loss?: number
+  hosts?: ScannedHost[]
+  found?: ScannedPort[]
+  changes: Change[]
+}
+export interface NewScan { targets: string[], ports: string, udp: boolean, method: string, discovery: boolean, permitted: boolean }
+
 export interface Me { name: string, role: Role, csrf: string, until: number, version: string }
 
 export interface Interface {

@@ -120,6 +120,7 @@ export const useLive = defineStore('live', () => {
     socket.on('gaps', (data: Gap[]) => { gaps.value = data })
     socket.on('new_log', (data: RowsFrame) => tell('rows', data))
     socket.on('alert', (data) => tell('alert', data))
+    socket.on('job', (data) => tell('job', data))
     socket.on('cleared', () => tell('cleared', null))
     socket.on('logout', () => tell('logout', null))
     socket.on('connect_error', (error: Error & { data?: { status?: number } }) => {
