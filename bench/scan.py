@@ -1,6 +1,6 @@
 """How long a scan takes and whether it finds every open port, beside nmap in one run.
 
-    sudo PYTHONPATH=. python bench/scan.py [--rounds 3] [--repeats 10] [--only syn,connect,hosts,v6,exact]
+    sudo PYTHONPATH=. python bench/scan.py [--rounds 3] [--repeats 10] [--loss 0,1,5] [--only syn,connect,hosts,v6,exact]
 
 Two network namespaces on one machine, 25 open ports of 65,535 (16 hosts: 1,024 ports each), loss on the target's input
 by nftables, checked by its own counter. The loss of a row is the same for both tools. Times are of the whole program
@@ -19,7 +19,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Final
 
 from lab.namespaces import Namespaces
@@ -105,12 +104,12 @@ def theirs(lab: Namespaces, arguments: list[str]) -> tuple[float, float, set[tup
     return seconds, seconds, found
 
 
-def rows_for(lab: Namespaces, only: set[str]) -> list[Row]:
+def rows_for(lab: Namespaces, only: set[str], losses: list[int]) -> list[Row]:
     """All measurements that are wanted."""
     b4, b6 = lab.address("b"), lab.address("b", 6)
     all_ports, first = ["--no-discovery", "--ports", "1-65535"], ["--no-discovery", "--ports", "1-1024"]
     rows = []
-    for loss in (0, 1, 5):
+    for loss in losses:
         syn, connect = (1.0, 1.3) if not loss else (0.3, 0.5) if loss == 5 else (1.0, 1.3)
         if "syn" in only:
             rows.append(Row("SYN, 65,535 ports", loss, [b4, *all_ports], ["-sS", "-p-", b4], syn))
@@ -163,18 +162,16 @@ def measure(lab: Namespaces, row: Row, rounds: int) -> str:
     )
 
 
-def exactness(
-    lab: Namespaces, repeats: int, run: Callable[[Namespaces, list[str]], tuple[float, float, set[tuple[str, int]]]]
-) -> None:
+def exactness(lab: Namespaces, repeats: int, losses: list[int]) -> None:
     """Whether the open ports are the ones that listen, in every run."""
     print("\n| method | loss | runs with exactly the open ports |\n| --- | --- | --- |")
     address = lab.address("b")
     for method in ("syn", "connect"):
-        for loss in (0, 1, 5):
+        for loss in losses:
             set_loss(lab, loss)
             right = 0
             for _ in range(repeats):
-                found = run(lab, [address, "--no-discovery", "--ports", "1-65535", "--method", method])[2]
+                found = ours(lab, [address, "--no-discovery", "--ports", "1-65535", "--method", method])[2]
                 right += {port for _, port in found} == set(OPEN)
             set_loss(lab, 0)
             print(f"| {method} | {loss} % | {right} of {repeats} |", flush=True)
@@ -185,9 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--loss", default="0,1,5", help="percent, of the target's input")
     parser.add_argument("--only", default="syn,connect,hosts,v6,exact")
     given = parser.parse_args()
     only = set(given.only.split(","))
+    losses = [int(text) for text in given.loss.split(",")]
     with Namespaces(2) as lab:
         for address in HOSTS:
             lab.run("b", "ip", "addr", "add", f"{address}/24", "dev", lab.interface("b"))
@@ -196,10 +195,10 @@ def main() -> None:
             child.stdout.readline()
         print("| scan | loss | nsm s (own) | nmap s | ratio | asked | met | same open ports |")
         print("| --- | --- | --- | --- | --- | --- | --- | --- |")
-        for row in rows_for(lab, only):
+        for row in rows_for(lab, only, losses):
             print(measure(lab, row, given.rounds), flush=True)
         if "exact" in only:
-            exactness(lab, given.repeats, ours)
+            exactness(lab, given.repeats, losses)
 
 
 if __name__ == "__main__":
