@@ -1,0 +1,1 @@
+"""Port scans: which ports are open, and what speaks on them."""
