@@ -16,7 +16,7 @@ import pytest
 from nsm.model.interfaces import Place, ServiceSpec, Talk
 from nsm.model.scan import PortState, ScannedPort, Service
 from nsm.scan import examination, fingerprint
-from nsm.scan.fingerprint import PORT_S, TALKS_MAX, all_services, guess, identify, identify_now
+from nsm.scan.fingerprint import PORT_S, TALKS_MAX, all_services, guess, identify, identify_now, known_consents
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HTTP = b"HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nContent-Length: 21\r\n\r\n<title>Hello</title>\r\n"
@@ -262,6 +262,8 @@ def test_an_address_that_is_not_there_gives_a_guess_by_number_that_says_so() -> 
 
 def test_a_guess_by_number_has_low_confidence() -> None:
     assert guess(22) == Service(name="ssh", how="port", confidence=0.2)
+    assert guess(53, "udp", all_services()) == Service(name="domain", how="port", confidence=0.1)
+    assert guess(443, services=all_services()).name == "http"
     assert guess(54_321) == Service(name="unknown", how="port", confidence=0.0)
 
 
@@ -295,3 +297,7 @@ def test_a_raw_printer_port_gets_no_text_that_a_printer_would_print(
     else:
         assert len(sent) == 1
         assert found.service.name == "pdl-datastream"
+
+
+def test_the_consents_are_known_by_their_words() -> None:
+    assert known_consents() == {"anonymous", "community", "ics", "run"}

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nsm.errors import MalformedError
 from nsm.model.scan import BANNER_BYTES_MAX, Service
-from nsm.scan.fingerprint import LIKELY, all_services
+from nsm.scan.examination import LIKELY
+from nsm.scan.fingerprint import all_services
 from nsm.scan.talking import ANSWER_BYTES_MAX, ASKS_MAX, DETAIL_CHARS_MAX
 from tests.scan.playing import PLACE, held, play, recorded
 

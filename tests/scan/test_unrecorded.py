@@ -173,3 +173,9 @@ def test_a_name_is_told_to_servers_of_several_names() -> None:
     assert b"\r\nHost: www.example:8080\r\n" in next(talk)
     talk = all_services()["http"].talk(Place(address="2001:db8::1", port=80))
     assert b"\r\nHost: [2001:db8::1]\r\n" in next(talk)
+
+
+def test_a_small_device_with_bare_line_ends_is_read_all_the_same() -> None:
+    found = held("http", b"", b"HTTP/1.0 200 OK\nServer: mini_httpd/1.30\n\n<title>Camera</title>")
+    assert found is not None
+    assert (found.product, found.version, found.details["title"]) == ("mini_httpd", "1.30", "Camera")

@@ -44,9 +44,16 @@ def all_services() -> dict[str, ServiceSpec]:
     return discover(SERVICES, SERVICES)
 
 
-def guess(port: int, proto: str = "tcp") -> Service:
-    """What a port number alone suggests; confidence says how little that is."""
-    name = SERVICE_NAMES.get(port, "")
+def known_consents() -> frozenset[str]:
+    """The words that ``identify`` takes as consents."""
+    return frozenset(spec.consent for spec in all_services().values() if spec.consent)
+
+
+def guess(port: int, proto: str = "tcp", services: Mapping[str, ServiceSpec] | None = None) -> Service:
+    """What a port number alone suggests, in the words of the talks; confidence says how little that is."""
+    own = (spec for spec in (services or {}).values() if port in spec.ports and spec.transport == proto)
+    likeliest = min((spec for spec in own if spec.name != "tls"), key=lambda spec: spec.ports.index(port), default=None)
+    name = likeliest.name if likeliest is not None else SERVICE_NAMES.get(port, "")
     return Service(name=name or "unknown", how="port", confidence=(0.2 if proto == "tcp" else 0.1) if name else 0.0)
 
 
@@ -209,7 +216,7 @@ def _told(state: Examination, now: datetime) -> ScannedPort:
     if found is not None and port.state == PortState.OPEN_FILTERED:
         port = msgspec.structs.replace(port, state=PortState.OPEN, reason="answer")
     if found is None:
-        found = guess(port.port, port.proto)
+        found = guess(port.port, port.proto, state.usable)
         if state.silent_ends:
             found = msgspec.structs.replace(found, details={"closes": "without a word"})
     if not found.banner and state.banner:

@@ -73,8 +73,9 @@ def read_answer(heard: Heard, send: bytes) -> Asking[HttpAnswer | None]:
         return None
     head = yield from heard.until(b"\n\r\n")
     whole = bool(head)
-    if not whole:
-        head = heard.take(len(heard.data))
+    if not whole:  # cut off, or with bare line ends, which RFC 9112, section 2.2 lets pass
+        head, _, rest = heard.take(len(heard.data)).partition(b"\n\n")
+        heard.data = rest
     found = STATUS.match(head)
     if found is None:
         return None
@@ -83,9 +84,9 @@ def read_answer(heard: Heard, send: bytes) -> Asking[HttpAnswer | None]:
         name, colon, value = line.partition(b":")
         if colon:
             headers.setdefault(clean(name, 64).lower(), clean(value))
-    body, complete = b"", whole
-    if whole:
-        body, complete = yield from _body(heard, headers, int(found[2]))
+    body, complete = (
+        (yield from _body(heard, headers, int(found[2]))) if whole else (heard.data[:BODY_BYTES_MAX], False)
+    )
     return HttpAnswer(
         status=int(found[2]), line=clean(found[0]), headers=headers, body=body, head=head, complete=complete
     )  # fmt: skip
