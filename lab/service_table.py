@@ -16,6 +16,8 @@ from pathlib import Path
 
 from lab.namespaces import LabError
 
+# A package's own folder first: what stands elsewhere may be a wrapper that changes the user.
+PLACES = "/usr/lib/postgresql/15/bin:/usr/lib/rabbitmq/bin:/usr/lib/news/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 Command = tuple[list[str], dict[str, str]]
 Prepare = Callable[[Path, str, Path], Command]
 
@@ -39,9 +41,7 @@ class LabService:
 
 def program(name: str) -> str:
     """Where a program is; LabError when it is nowhere."""
-    found = shutil.which(
-        name, path="/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin:/usr/lib/rabbitmq/bin:/usr/lib/news/bin"
-    )
+    found = shutil.which(name, path=PLACES)
     if found is None:
         raise LabError(f"no program {name}")
     return found

@@ -129,29 +129,20 @@ class Services:
         self.running.append(one)
 
     def _wait(self) -> None:
-        """Until each accepts a connection, or a time for UDP; those that do not are taken out with the end of their log."""
+        """Until each accepts a connection, or listens for UDP; those that do not are taken out with the end of their log."""
         until = time.monotonic() + READY_S
-        waiting = list(self.running)
-        while waiting and time.monotonic() < until:
-            waiting = [one for one in waiting if not self._ready(one)]
-            time.sleep(0.1)
-        for one in waiting:
+        tcp = [one for one in self.running if one.service.proto == "tcp"]
+        ready = dict(zip(map(id, tcp), _asking(self._lab, [one.port for one in tcp], "--wait"), strict=True))
+        datagrams = [one for one in self.running if one.service.proto == "udp"]
+        while time.monotonic() < until:
+            listening = self._lab.run(self._host, "ss", "-Hlnu")
+            ready |= {id(one): f"{one.address}:{one.service.port} " in listening for one in datagrams}
+            if all(ready.values()):
+                return
+            time.sleep(0.2)
+        for one in [one for one in self.running if not ready[id(one)]]:
             self.missing[one.service.label] = one.log.read_text(errors="replace")[-400:].strip() or "it does not listen"
             self.running.remove(one)
-
-    def _ready(self, one: Running) -> bool:
-        kind = "t" if one.service.proto == "tcp" else "u"
-        listening = self._lab.run(self._host, "ss", f"-Hln{kind}", f"sport = :{one.service.port}")
-        if not any(place in listening for place in (f"{one.address}:", "0.0.0.0:", "*:", "[::]:")):
-            return False
-        if kind == "u":
-            return True
-        code = f"import socket; socket.create_connection(('{one.address}', {one.service.port}), 2).close()"
-        try:
-            self._lab.run("a", "/usr/bin/python3", "-c", code)
-        except LabError:
-            return False
-        return True
 
     def stop(self) -> None:
         """Ask them to end, then end what is left in the namespace, by process id."""
@@ -225,17 +216,21 @@ class Verdict:
 
 def ask(lab: Namespaces, services: Services, *options: str) -> tuple[float, list[Verdict]]:
     """Identify all that run from the other host: (seconds for all at once, a verdict each)."""
-    ports = msgspec.json.encode([one.port for one in services.running])
-    done = subprocess.run(
-        ["ip", "netns", "exec", lab.name("a"), sys.executable, str(Path(__file__).with_name("asking.py")), *options],
-        input=ports, capture_output=True, check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    if done.returncode:
-        raise LabError(done.stderr.decode(errors="replace"))
-    told = json.loads(done.stdout)
+    told = _asking(lab, [one.port for one in services.running], *options)
     verdicts = [
         Verdict(one, msgspec.convert(answer["port"], ScannedPort), answer["seconds"], answer["talks"])
         for one, answer in zip(services.running, told["answers"], strict=True)
     ]
     return told["seconds"], verdicts
+
+
+def _asking(lab: Namespaces, ports: list[ScannedPort], *options: str) -> Any:
+    """Run lab/asking.py on the other host; what it prints."""
+    done = subprocess.run(
+        ["ip", "netns", "exec", lab.name("a"), sys.executable, str(Path(__file__).with_name("asking.py")), *options],
+        input=msgspec.json.encode(ports), capture_output=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    if done.returncode:
+        raise LabError(done.stderr.decode(errors="replace"))
+    return json.loads(done.stdout)

@@ -184,6 +184,7 @@ async def _tcp(state: Examination) -> None:
     state.found = found
     if key == "tls" and not found.details.get("tls_failed"):
         state.place = msgspec.structs.replace(state.place, tls=True)
+        found = state.found = msgspec.structs.replace(found, tls=True)
         inner = await _look(state, sealed=True)
         if inner is not None:
             key, service = inner
