@@ -1,0 +1,1 @@
+"""One file for each service that is recognised; a file has a ``SPEC`` and knows no other file here."""
