@@ -6,7 +6,7 @@ sinks (EVE, Zeek, the store, the live page) take it from there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -56,6 +56,8 @@ class Analyst:
             for name, (spec, settings) in detectors.items()
         ]
         self._desk = AlertDesk(alerts, settings_hash)
+        self.unseen: Callable[[Rows], Rows] = lambda rows: rows
+        """What detectors are not to see is taken out by this: the packets of one's own scans."""
         self._alerted: LruDict[int, list[int]] = LruDict(ALERTED_MAX, list)
 
     @property
@@ -69,7 +71,7 @@ class Analyst:
         findings: list[Finding] = []
         near: list[NearMiss] = []
         for _, wants, detector in self._detectors:
-            rows = tables[wants]
+            rows = self.unseen(tables[wants])
             if len(rows):
                 for item in detector.observe(rows):
                     (findings if isinstance(item, Finding) else near).append(item)  # type: ignore[arg-type]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ from nsm.cli.output import opened, output_options, write_rows
 
 if TYPE_CHECKING:
     from nsm.model.scan import Scan, ScannedPort
+    from nsm.scan.announcing import Announcer
     from nsm.scan.journal import Journal, Request
     from nsm.scan.runner import Progress
 
@@ -58,6 +60,10 @@ def rate(text: str) -> int:
 @click.option("--no-discovery", is_flag=True, help="Take every target for up.")
 @click.option("--i-have-permission", "permitted", is_flag=True, help="You may scan addresses that are not private.")
 @click.option("--large", is_flag=True, help="More than 4,096 hosts.")
+@click.option("--no-services", "services", flag_value=False, default=True, help="Ports only, not what speaks on them.")
+@click.option(
+    "--check", "checks", multiple=True, metavar="NAME", help="Allow a check that says a word like a password."
+)
 @click.option("--resume", metavar="FILE", help="Go on with the scan that was stopped.")
 @output_options
 @click.pass_obj
@@ -74,8 +80,17 @@ def command(
     settings = context.settings().section("scan")
     stopped: list[int] = []
     shown = _progress(context)
-    tools = Tools(stopping=lambda: bool(stopped), progress=shown, warn=context.note)
     request = resumed.request if resumed else _request(targets, options)
+    told = _announcer(context, request)
+
+    def progress(now: Progress) -> None:
+        told.tell()
+        shown(now)
+
+    tools = Tools(
+        stopping=lambda: bool(stopped), progress=progress, warn=context.note, resolve=told.resolve,
+        identify=_identify(options["checks"]) if options["services"] else None,
+    )  # fmt: skip
     begun = resumed or begin(request, settings, tools)
     path = Path(options["resume"]) if resumed else _journal_path(context, begun.id)
     began = time.monotonic()
@@ -84,6 +99,7 @@ def command(
             found = scan(request, settings, tools, journal=path, resumed=begun)
     finally:
         shown(None)
+    _keep(context, found)
     with opened(output_file) as stream:
         write_rows(_rows(found), COLUMNS, form=form, to=stream, raw=raw, colour=context.colour)
     _report(context, found, time.monotonic() - began, request)
@@ -116,6 +132,48 @@ def _resumed(targets: tuple[str, ...], options: dict[str, Any]) -> Journal | Non
     from nsm.scan import journal as journals
 
     return journals.read(Path(options["resume"]))
+
+
+def _identify(checks: tuple[str, ...]) -> Callable[[Sequence[ScannedPort]], list[ScannedPort]]:
+    from nsm.scan.fingerprint import identify_now, known_consents
+
+    unknown = set(checks) - known_consents()
+    if unknown:
+        raise click.BadParameter(f"there is no check {min(unknown)}; there are {', '.join(sorted(known_consents()))}")
+    return lambda ports: identify_now(ports, consents=frozenset(checks))
+
+
+def _announcer(context: Context, request: Request) -> Announcer:
+    """Tells the service of this data directory, if one runs, that these packets are ours."""
+    from nsm.errors import ServiceError
+    from nsm.run.control import ask
+    from nsm.scan.announcing import Announcer
+    from nsm.scan.targets import system_resolver
+
+    def say(header: dict[str, Any]) -> None:
+        with contextlib.suppress(ServiceError):
+            ask(context.data_dir(), "own_scan", 1.0, **header)
+
+    return Announcer(f"cli {os.getpid()}", request.targets, system_resolver, say, time.monotonic)
+
+
+def _keep(context: Context, found: Scan) -> None:
+    """Keep the scan in the store, and say what changed since those before it."""
+    from nsm.errors import NsmError
+    from nsm.scan.difference import difference
+    from nsm.store.scans import ScanStore
+
+    try:
+        store = ScanStore(context.data_dir())
+        earlier = store.complete_before(found.started)
+        store.save(found, "command line")
+        store.close()
+    except NsmError as error:
+        context.note(f"the scan is not kept: {error}")
+        return
+    if found.state == "complete":
+        for change in difference(found, earlier):
+            context.note(f"changed: {change.text}")
 
 
 def _journal_path(context: Context, number: str) -> Path | None:

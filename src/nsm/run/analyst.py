@@ -37,6 +37,7 @@ from nsm.run.hosts import HostsTold
 from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket_path
 from nsm.run.live_view import LiveView, alert_row
 from nsm.run.outages import Outages
+from nsm.run.own_scans import OwnScans
 from nsm.run.transport import Message, encode, records_of
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
@@ -94,6 +95,8 @@ class AnalystProcess:
         values = {key: value for key, value in task["values"].items() if key.rpartition(".")[0] in names}
         engine = Engine(read, load(sections, environ={}, flags=values))
         self._analyst = engine.analyst()
+        self._own_scans = OwnScans()
+        self._analyst.unseen = self._own_scans.without
         self._home = Networks(engine.home)
         self._view = LiveView(self._home)
         self._exchange = ExchangeFile(Path(task["data"]))
@@ -332,6 +335,8 @@ class AnalystProcess:
             self._keep_gap(header["from"], header["to"], header["process"], header["what"])
         elif message.kind == "job":
             self._publish("job", {"type": "job", **message.header})
+        elif message.kind == "own_scan":
+            self._own_scans.heard(message.header, int(time.time() * 1e6))
         elif message.kind == "findings":
             self._raise([msgspec.convert(item, Finding) for item in message.header["findings"]])
         elif message.kind == "cleared":

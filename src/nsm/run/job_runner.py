@@ -144,6 +144,8 @@ class JobRunner:
                 if message.kind == "progress":
                     job.progress = message.header
                     await self._news(job)
+                elif message.kind == "news":
+                    await self._tell(message.header.pop("news"), message.header)
                 else:
                     last = message.header
         await process.wait()

@@ -76,7 +76,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        self._jobs = Jobs(self._data, {**self._common(), "values": self._settings.values()}, self._news)
+        self._jobs = Jobs(self._data, {**self._common(), "values": self._settings.values()}, self._job_news)
         self._jobs.begin()
         control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
         self._processes.add("store", "nsm.run.store_writer", self._store_task)
@@ -293,7 +293,7 @@ class Supervisor:
         questions: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
             "start": lambda: self.start(header.get("iface"), header.get("bpf")), "stop": self.stop, "state": self._now,
             "clear": lambda: self._clear(bool(header.get("keep_noted", True))), "health": self._health,
-            "status": self._status,
+            "status": self._status, "own_scan": lambda: self._own_scan(header),
         }  # fmt: skip
         try:
             if message.kind in JOB_KINDS:
@@ -303,6 +303,18 @@ class Supervisor:
             return await questions[message.kind]()
         except NsmError as error:
             return fault_of(error)
+
+    async def _job_news(self, kind: str, header: dict[str, Any]) -> None:
+        if kind == "own_scan":
+            await self._own_scan(header)
+        else:
+            await self._news(kind, header)
+
+    async def _own_scan(self, header: dict[str, Any]) -> dict[str, Any]:
+        """A scan from this machine runs: the analyst is told from which addresses to where."""
+        sources = [address.partition("/")[0] for item in interfaces() for address in item.addresses]
+        await self._news("own_scan", {"id": str(header["id"])[:64], "targets": header["targets"], "sources": sources})
+        return {"ok": True}
 
     async def _now(self) -> dict[str, Any]:
         return self._shape()

@@ -1,7 +1,7 @@
 """What a job is made of: its kind, and what its process says while it works.
 
-A job's process reads its task from standard input and writes messages: ``progress`` as often as it likes, then one ``done``
-with a sentence and a result, or one ``fault``.
+A job's process reads its task from standard input and writes messages: ``progress`` and ``news`` as often as it likes,
+then one ``done`` with a sentence and a result, or one ``fault``.
 """
 
 from __future__ import annotations
@@ -30,12 +30,26 @@ class JobSpec(msgspec.Struct, frozen=True):
     limit_s: float = 3_600.0
 
 
-Progress = Callable[[dict[str, Any]], None]
+class Teller:
+    """What a job may say while it works."""
+
+    def __init__(self, say: Callable[[str, dict[str, Any]], None]) -> None:
+        self._say = say
+
+    def progress(self, header: dict[str, Any]) -> None:
+        """How far it is."""
+        self._say("progress", header)
+
+    def news(self, kind: str, header: dict[str, Any]) -> None:
+        """Something that the analyst has to know."""
+        self._say("news", {"news": kind, **header})
+
+
 Done = tuple[str, dict[str, Any]]
 """A sentence for a person, and what the kind has to say to programs."""
 
 
-def run_job(name: str, work: Callable[[dict[str, Any], Progress], Done], stop: Callable[[], None]) -> None:
+def run_job(name: str, work: Callable[[dict[str, Any], Teller], Done], stop: Callable[[], None]) -> None:
     """Entry of a job's process; ``stop`` is called when it is to end early."""
     task = begin(name)
     on_end(stop)
@@ -45,7 +59,7 @@ def run_job(name: str, work: Callable[[dict[str, Any], Progress], Done], stop: C
         sys.stdout.buffer.flush()
 
     try:
-        text, result = work(task, lambda header: say("progress", header))
+        text, result = work(task, Teller(say))
     except NsmError as error:
         say("fault", {"text": str(error), "where": error.where, "mend": error.mend})
         sys.exit(1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from nsm.errors import QueryError
-from nsm.run.work import Done, JobSpec, run_job
-from nsm.run.work import Progress as Tell
+from nsm.run.work import Done, JobSpec, Teller, run_job
 
 
 class ScanTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,27 +53,47 @@ def check(task: dict[str, Any]) -> dict[str, Any]:
 
 SPEC: Final = JobSpec(kind="scan", module="nsm.run.jobs.scan", check=check, raw_sockets=True, limit_s=24 * 3_600.0)
 STOPPING: Final = threading.Event()
+PROGRESS_S: Final = 0.5
 
 
-def work(task: dict[str, Any], tell: Tell) -> Done:
+def work(task: dict[str, Any], tell: Teller) -> Done:
     """Scan, keep it, and say what changed."""
     from nsm.model.scan import ScanState
+    from nsm.scan.announcing import Announcer
     from nsm.scan.difference import difference
     from nsm.scan.findings import findings, risks_of_scan, summary
     from nsm.scan.fingerprint import identify_now
     from nsm.scan.journal import Request
-    from nsm.scan.runner import Tools, scan
+    from nsm.scan.runner import Progress, Tools, scan
     from nsm.scan.settings import SETTINGS
+    from nsm.scan.targets import system_resolver
     from nsm.settings.load import load
     from nsm.store.scans import ScanStore
 
     asked = msgspec.convert(task["task"], ScanTask)
     values = {key: value for key, value in task["values"].items() if key.startswith("scan.")}
     fields = {name: getattr(asked, name) for name in Request.__struct_fields__}
+    told = Announcer(
+        f"job {task['job']}",
+        asked.targets,
+        system_resolver,
+        lambda header: tell.news("own_scan", header),
+        time.monotonic,
+    )
+
+    last = -PROGRESS_S
+
+    def progress(now: Progress) -> None:
+        nonlocal last
+        told.tell()
+        if time.monotonic() - last >= PROGRESS_S:
+            last = time.monotonic()
+            tell.progress(msgspec.to_builtins(now))
+
     found = scan(
         Request(**fields), load((SETTINGS,), environ={}, flags=values).section("scan"),
         Tools(
-            stopping=STOPPING.is_set, progress=lambda progress: tell(msgspec.to_builtins(progress)),
+            resolve=told.resolve, stopping=STOPPING.is_set, progress=progress,
             identify=lambda ports: identify_now(ports, consents=frozenset(asked.checks)),
         ),
     )  # fmt: skip
