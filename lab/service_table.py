@@ -183,10 +183,10 @@ def samba(folder: Path, address: str, tls: Path) -> Command:
 
 
 def mariadb(folder: Path, address: str, tls: Path) -> Command:
-    shutil.chown(folder, "mysql")
+    shutil.chown(folder, "nobody")  # the bare server comes without a user of its own
     return [
         program("mariadbd"), "--no-defaults", f"--datadir={folder}", f"--bind-address={address}", f"--socket={folder}/s",
-        "--user=mysql", f"--pid-file={folder}/pid", "--skip-grant-tables", "--innodb-buffer-pool-size=8M",
+        "--user=nobody", f"--pid-file={folder}/pid", "--skip-grant-tables", "--innodb-buffer-pool-size=8M",
     ], {}  # fmt: skip
 
 

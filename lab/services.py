@@ -28,7 +28,7 @@ from lab.namespaces import LabError, Namespaces
 from lab.service_table import TABLE, LabService
 from nsm.model.scan import PortState, ScannedPort
 
-READY_S = 30.0
+READY_S = 20.0
 # Servers tell their host's name; here it is "lab", on every machine.
 AS_LAB = ("unshare", "--uts", "sh", "-c", 'hostname lab; exec "$@"', "sh")
 FIRST_HOST = 20  # the last byte of the first service's address
@@ -118,7 +118,7 @@ class Services:
         one = Running(service, address, version, self._folder / f"{service.label}.log")
         try:
             command, environ = service.prepare(folder, address, shared)
-        except (OSError, subprocess.SubprocessError, LabError) as error:
+        except (OSError, LookupError, subprocess.SubprocessError, LabError) as error:
             self.missing[service.label] = str(error)
             return
         with one.log.open("wb") as log:
@@ -134,14 +134,14 @@ class Services:
         tcp = [one for one in self.running if one.service.proto == "tcp"]
         ready = dict(zip(map(id, tcp), _asking(self._lab, [one.port for one in tcp], "--wait"), strict=True))
         datagrams = [one for one in self.running if one.service.proto == "udp"]
-        while time.monotonic() < until:
+        while True:
             listening = self._lab.run(self._host, "ss", "-Hlnu")
             ready |= {id(one): f"{one.address}:{one.service.port} " in listening for one in datagrams}
-            if all(ready.values()):
-                return
+            if all(ready[id(one)] for one in datagrams) or time.monotonic() > until:
+                break
             time.sleep(0.2)
         for one in [one for one in self.running if not ready[id(one)]]:
-            self.missing[one.service.label] = one.log.read_text(errors="replace")[-400:].strip() or "it does not listen"
+            self.missing[one.service.label] = one.log.read_text(errors="replace")[-300:].strip() or "it does not listen"
             self.running.remove(one)
 
     def stop(self) -> None:
