@@ -54,7 +54,7 @@ def test_the_name_is_right_when_the_first_bytes_come_one_by_one(name: str) -> No
         assert play(SERVICES[case["module"]].talk(PLACE), turns, 1) == service_of(case)
     else:  # more steps than a talk may take: it ends, and names nothing else
         found = play(SERVICES[case["module"]].talk(PLACE), turns, 1)
-        assert found is None or found.name == service_of(case).name
+        assert found is None or found.name in {service_of(case).name, SERVICES[case["module"]].name}
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -63,7 +63,7 @@ def test_an_answer_that_is_cut_anywhere_names_the_same_service_or_none(name: str
     turns = turns_of(case)
     for end in range(0, min(600, max(map(len, turns)) + 1), 3):
         found = play(SERVICES[case["module"]].talk(PLACE), turns, end=end)
-        assert found is None or found.name == service_of(case).name
+        assert found is None or found.name in {service_of(case).name, SERVICES[case["module"]].name}
 
 
 @pytest.mark.parametrize("name", RECORDED)
