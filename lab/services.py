@@ -44,11 +44,14 @@ class Running:
     log: Path
     children: list[subprocess.Popen[Any]] = field(default_factory=list)
 
+    moved_to: int = 0
+
     @property
     def port(self) -> ScannedPort:
         """What a prober would have found."""
+        number = self.moved_to or self.service.port
         return ScannedPort(
-            address=self.address, proto=self.service.proto, port=self.service.port, state=PortState.OPEN, reason="lab"
+            address=self.address, proto=self.service.proto, port=number, state=PortState.OPEN, reason="lab"
         )  # fmt: skip
 
 
@@ -143,6 +146,15 @@ class Services:
         for one in [one for one in self.running if not ready[id(one)]]:
             self.missing[one.service.label] = one.log.read_text(errors="replace")[-300:].strip() or "it does not listen"
             self.running.remove(one)
+
+    def move(self, first: int) -> None:
+        """Let each TCP service be found on another port too, and on that one from now on: first, first + 1..."""
+        self._lab.run(self._host, "nft", "add table ip moved")
+        self._lab.run(self._host, "nft", "add chain ip moved in { type nat hook prerouting priority dstnat; }")
+        for number, one in enumerate(one for one in self.running if one.service.proto == "tcp"):
+            one.moved_to = first + number
+            rule = f"ip daddr {one.address} tcp dport {one.moved_to} dnat to {one.address}:{one.service.port}"
+            self._lab.run(self._host, "nft", f"add rule ip moved in {rule}")
 
     def stop(self) -> None:
         """Ask them to end, then end what is left in the namespace, by process id."""

@@ -156,3 +156,11 @@ def test_a_greeting_alone_is_enough_for_exactly_one_service(greeting: bytes, exp
 def test_talks_that_say_something_like_a_credential_need_a_consent() -> None:
     consents = {key: spec.consent for key, spec in SERVICES.items() if spec.consent}
     assert consents == {"ftp_anonymous": "anonymous", "snmp_community": "community", "modbus": "ics", "distcc": "run"}
+
+
+@pytest.mark.parametrize(
+    "answer", [b"ERROR\r\n", b"-ERR unknown command\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"500 what?\r\n"]
+)
+def test_an_error_that_many_protocols_have_names_no_chat_or_mail(answer: bytes) -> None:
+    assert held("irc", b"", answer * 3) is None
+    assert held("smtp", answer * 3) is None

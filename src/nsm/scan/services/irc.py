@@ -33,7 +33,7 @@ def talk(place: Place) -> Talk:
         if found is None:
             break
         verb, rest = found[2], found[3] or b""
-        known += verb in OWN_VERBS or (verb.isdigit() and found[1] is not None)
+        known += (verb in OWN_VERBS and bool(rest)) or (verb.isdigit() and found[1] is not None)
         if verb == b"004":
             words = clean(rest).split()
             server, version = (*words[1:3], "", "")[:2]
