@@ -1,6 +1,6 @@
 """How many real services are recognised: name, product and version, and the seconds that each took.
 
-    sudo python bench/services.py [--only LABEL,LABEL] [--light] [--record DIR] [CONSENT...]
+    sudo python bench/services.py [--only LABEL,LABEL] [--light] [--strange] [--record DIR] [CONSENT...]
 
 Starts the services of lab/service_table.py in a namespace (scripts/system-deps services) and asks them from another one.
 Right is what dpkg says of the package. Targets: name on 24 of 25, product and version on 20 of 25, all within 15 s.
@@ -21,6 +21,8 @@ import msgspec
 from lab.namespaces import Namespaces
 from lab.service_table import TABLE
 from lab.services import Services, Verdict, ask
+
+STRANGE_PORT = 47_001
 
 
 def row(verdict: Verdict) -> str:
@@ -57,6 +59,7 @@ def main() -> None:
     parser.add_argument("consents", nargs="*", help="for talks that say something like a credential")
     parser.add_argument("--only", default="", help="labels, with commas between")
     parser.add_argument("--light", action="store_true", help="without those that take long to start")
+    parser.add_argument("--strange", action="store_true", help="TCP services on port numbers that nobody uses for them")
     parser.add_argument("--record", type=Path, help="write what was said into this folder")
     options = parser.parse_args()
     labels = (
@@ -67,6 +70,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
         place = Path(folder) / "services"
         with Namespaces(2) as lab, Services(lab, "b", place, labels) as services:
+            if options.strange:
+                services.move(STRANGE_PORT)
             seconds, verdicts = ask(lab, services, *(["--record"] if options.record else []), *options.consents)
     print(
         "| service | name right | product right | version right | seconds | said |\n| --- | --- | --- | --- | --- | --- |"

@@ -3,7 +3,7 @@
     ip netns exec NAME python lab/asking.py [--record | --wait] [CONSENT...] < ports.json
 
 Each port's time is taken on its own; all are asked at once. ``--record`` adds what was said in the talk that succeeded.
-``--wait`` asks nothing: it tells which ports accept a connection within half a minute.
+``--wait`` asks nothing: it tells which ports accept a connection within READY_S.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nsm.model.scan import ScannedPort
 from nsm.scan.fingerprint import all_services, identify
 from nsm.scan.line import connect
 
-READY_S = 30.0
+READY_S = 20.0
 
 
 def recording(key: str, spec: ServiceSpec, told: dict[str, Any]) -> ServiceSpec:

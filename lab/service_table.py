@@ -183,10 +183,10 @@ def samba(folder: Path, address: str, tls: Path) -> Command:
 
 
 def mariadb(folder: Path, address: str, tls: Path) -> Command:
-    shutil.chown(folder, "mysql")
+    shutil.chown(folder, "nobody")  # the bare server comes without a user of its own
     return [
         program("mariadbd"), "--no-defaults", f"--datadir={folder}", f"--bind-address={address}", f"--socket={folder}/s",
-        "--user=mysql", f"--pid-file={folder}/pid", "--skip-grant-tables", "--innodb-buffer-pool-size=8M",
+        "--user=nobody", f"--pid-file={folder}/pid", "--skip-grant-tables", "--innodb-buffer-pool-size=8M",
     ], {}  # fmt: skip
 
 
@@ -264,7 +264,7 @@ def prosody(folder: Path, address: str, tls: Path) -> Command:
         f'modules_enabled = {{ "disco", "saslauth", "tls", "version" }}\nssl = {{ certificate = "{tls}/cert.pem"; '
         f'key = "{tls}/key.pem" }}\nVirtualHost "lab.test"\n'
     )
-    return [program("prosody"), "--config", write(folder / "conf", text), "-F"], {}
+    return [program("prosody"), "--config", write(folder / "prosody.cfg.lua", text), "-F"], {}
 
 
 def cups(folder: Path, address: str, tls: Path) -> Command:
@@ -275,7 +275,7 @@ def cups(folder: Path, address: str, tls: Path) -> Command:
         f"TempDir {folder}/tmp\nAccessLog {folder}/access\nErrorLog {folder}/log\nPageLog {folder}/page\nSystemGroup root\n"
     )
     text = (
-        f"Listen {address}:631\nServerAlias *\nDefaultEncryption Never\nBrowsing Off\n"
+        f"Listen {address}:631\nListen 127.0.0.1:631\nServerAlias *\nDefaultEncryption Never\nBrowsing Off\n"
         "<Location />\nOrder allow,deny\nAllow all\n</Location>\n"
     )
     return [program("cupsd"), "-f", "-c", write(folder / "conf", text), "-s", write(folder / "files", files)], {}
@@ -381,25 +381,6 @@ def rabbitmq(folder: Path, address: str, tls: Path) -> Command:
     }  # fmt: skip
 
 
-def inn(folder: Path, address: str, tls: Path) -> Command:
-    for kind in ("run", "log", "spool", "db", "tmp"):
-        (folder / kind).mkdir()
-    write(
-        folder / "readers.conf",
-        'auth all {\n hosts: "*"\n default: "<lab>"\n}\naccess all {\n users: "*"\n newsgroups: "*"\n}\n',
-    )
-    text = (
-        f'mta: "/bin/true"\nhismethod: hisv6\novmethod: tradindexed\npathhost: news.lab.test\ndomain: lab.test\n'
-        f"pathnews: /usr/lib/news\npathetc: {folder}\npathrun: {folder}/run\npathlog: {folder}/log\npathspool: {folder}/spool\n"
-        f"pathdb: {folder}/db\npathtmp: {folder}/tmp\nenableoverview: false\n"
-    )
-    write(folder / "db" / "active", "lab.test 0000000000 0000000001 y\n")
-    write(folder / "db" / "newsgroups", "")
-    for path in (folder, *folder.rglob("*")):
-        shutil.chown(path, "news", "news")
-    return [program("nnrpd"), "-D", "-f", "-b", address, "-p", "119"], {"INNCONF": write(folder / "inn.conf", text)}
-
-
 MAIL, WEB = ("smtp",), ("http",)
 TABLE: tuple[LabService, ...] = (
     LabService("openssh", "openssh-server", 22, ("ssh",), ("OpenSSH",), openssh),
@@ -451,6 +432,5 @@ TABLE: tuple[LabService, ...] = (
         "node-exporter", "prometheus-node-exporter", 9100, ("prometheus-exporter",), ("node_exporter",), node_exporter
     ),
     LabService("microsocks", "microsocks", 1080, ("socks",), ("microsocks",), microsocks, tells=False),
-    LabService("inn", "inn2", 119, ("nntp",), ("INN",), inn),
     LabService("rabbitmq", "rabbitmq-server", 5672, ("amqp",), ("RabbitMQ",), rabbitmq, heavy=True),
 )

@@ -28,7 +28,7 @@ from lab.namespaces import LabError, Namespaces
 from lab.service_table import TABLE, LabService
 from nsm.model.scan import PortState, ScannedPort
 
-READY_S = 30.0
+READY_S = 20.0
 # Servers tell their host's name; here it is "lab", on every machine.
 AS_LAB = ("unshare", "--uts", "sh", "-c", 'hostname lab; exec "$@"', "sh")
 FIRST_HOST = 20  # the last byte of the first service's address
@@ -44,11 +44,14 @@ class Running:
     log: Path
     children: list[subprocess.Popen[Any]] = field(default_factory=list)
 
+    moved_to: int = 0
+
     @property
     def port(self) -> ScannedPort:
         """What a prober would have found."""
+        number = self.moved_to or self.service.port
         return ScannedPort(
-            address=self.address, proto=self.service.proto, port=self.service.port, state=PortState.OPEN, reason="lab"
+            address=self.address, proto=self.service.proto, port=number, state=PortState.OPEN, reason="lab"
         )  # fmt: skip
 
 
@@ -118,7 +121,7 @@ class Services:
         one = Running(service, address, version, self._folder / f"{service.label}.log")
         try:
             command, environ = service.prepare(folder, address, shared)
-        except (OSError, subprocess.SubprocessError, LabError) as error:
+        except (OSError, LookupError, subprocess.SubprocessError, LabError) as error:
             self.missing[service.label] = str(error)
             return
         with one.log.open("wb") as log:
@@ -134,15 +137,24 @@ class Services:
         tcp = [one for one in self.running if one.service.proto == "tcp"]
         ready = dict(zip(map(id, tcp), _asking(self._lab, [one.port for one in tcp], "--wait"), strict=True))
         datagrams = [one for one in self.running if one.service.proto == "udp"]
-        while time.monotonic() < until:
+        while True:
             listening = self._lab.run(self._host, "ss", "-Hlnu")
             ready |= {id(one): f"{one.address}:{one.service.port} " in listening for one in datagrams}
-            if all(ready.values()):
-                return
+            if all(ready[id(one)] for one in datagrams) or time.monotonic() > until:
+                break
             time.sleep(0.2)
         for one in [one for one in self.running if not ready[id(one)]]:
-            self.missing[one.service.label] = one.log.read_text(errors="replace")[-400:].strip() or "it does not listen"
+            self.missing[one.service.label] = one.log.read_text(errors="replace")[-300:].strip() or "it does not listen"
             self.running.remove(one)
+
+    def move(self, first: int) -> None:
+        """Let each TCP service be found on another port too, and on that one from now on: first, first + 1..."""
+        self._lab.run(self._host, "nft", "add table ip moved")
+        self._lab.run(self._host, "nft", "add chain ip moved in { type nat hook prerouting priority dstnat; }")
+        for number, one in enumerate(one for one in self.running if one.service.proto == "tcp"):
+            one.moved_to = first + number
+            rule = f"ip daddr {one.address} tcp dport {one.moved_to} dnat to {one.address}:{one.service.port}"
+            self._lab.run(self._host, "nft", f"add rule ip moved in {rule}")
 
     def stop(self) -> None:
         """Ask them to end, then end what is left in the namespace, by process id."""

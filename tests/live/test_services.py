@@ -14,6 +14,7 @@ pytestmark = [pytest.mark.net, pytest.mark.slow]
 
 LIGHT = [item for item in TABLE if not item.heavy]
 IDENTIFY_S = 15.0
+MUTE = {"distcc"}  # it closes without a word unless a compiler that it allows is asked for: a guess by number is all
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,10 @@ def test_a_real_server_is_recognised(label: str, verdicts: tuple[float, dict[str
     verdict = verdicts[1].get(label)
     if verdict is None:
         pytest.skip(f"{service.package} is not installed or does not start here")
+    if label in MUTE:
+        assert verdict.found.service is not None
+        assert (verdict.found.service.name, verdict.found.service.how) == (label, "port")
+        return
     assert verdict.name_right, verdict.found.service
     if service.tells:
         assert verdict.product_right, verdict.found.service

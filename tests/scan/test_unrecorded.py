@@ -179,3 +179,10 @@ def test_a_small_device_with_bare_line_ends_is_read_all_the_same() -> None:
     found = held("http", b"", b"HTTP/1.0 200 OK\nServer: mini_httpd/1.30\n\n<title>Camera</title>")
     assert found is not None
     assert (found.product, found.version, found.details["title"]) == ("mini_httpd", "1.30", "Camera")
+
+
+def test_a_news_server_tells_its_implementation() -> None:
+    capabilities = b"101 Capability list:\r\nVERSION 2\r\nIMPLEMENTATION INN 2.7.1\r\nREADER\r\n.\r\n"
+    found = held("nntp", b"201 news.example InterNetNews NNRP server INN 2.7.1 ready\r\n", capabilities)
+    assert found is not None
+    assert (found.name, found.product, found.version) == ("nntp", "INN", "2.7.1")

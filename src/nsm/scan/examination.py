@@ -89,27 +89,35 @@ class Examination:
             talk.close()
         return None
 
-    def takes(self, key: str, banner: bytes) -> bool:
-        """Would the talk of a service that greets go on after this greeting? Nothing is sent to find out."""
+    def judge(self, key: str, said: bytes) -> int:
+        """Would this talk go on if it was told this first? 2: it knows it, 1: it asks for more of it, 0: no.
+
+        Nothing is sent to find out. What a service says to the question of another often shows what it is.
+        """
         talk = self.usable[key].talk(self.place)
         try:
-            if next(talk):
-                return False
-            talk.send(banner)
+            next(talk)
+            return 2 if talk.send(said) else 1
         except StopIteration as end:
-            return end.value is not None
+            return 2 if end.value is not None else 0
         except MalformedError:
-            return False
+            return 0
         except Exception:  # as above
-            log.exception("talk failed on a greeting service=%s", key)
-            return False
+            log.exception("talk failed on an answer service=%s", key)
+            return 0
         finally:
             talk.close()
-        return True
 
-    def takers(self, banner: bytes, *, sealed: bool) -> list[str]:
-        """Services that greet like this."""
-        return [key for key in self.order(sealed=sealed) if self.usable[key].speaks_first and self.takes(key, banner)]
+    def takers(self, said: bytes, *, sealed: bool, greeting: bool = True) -> list[str]:
+        """Services that greet, or answer, like this: those that are sure, then the first that would hear more."""
+        ranked = [
+            (key, self.judge(key, said))
+            for key in self.order(sealed=sealed)
+            if self.usable[key].speaks_first == greeting
+        ]
+        return [key for key, sure in ranked if sure == 2] + [key for key, sure in ranked if sure == 1][
+            : 1 if greeting else 0
+        ]
 
     async def open(self, *, sealed: bool) -> TcpLine | TlsLine | None:
         """A new connection, with TLS when it is wanted; None when there is none."""

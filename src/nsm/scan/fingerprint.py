@@ -34,6 +34,7 @@ from nsm.scan.talking import escaped
 log = logging.getLogger(__name__)
 
 TALKS_MAX: Final = 6
+CLOSING_TALKS_MAX: Final = 2  # ours: where connections are closed before anything was said
 PORT_S: Final = 5.0
 PRINTER_PORTS: Final = frozenset(range(9100, 9108))  # pdl-datastream and its neighbours on print servers
 SERVICES: Final = "nsm.scan.services"
@@ -100,7 +101,8 @@ async def _silent(state: Examination, line: Line, *, sealed: bool) -> tuple[str,
     free: Line | None = line
     queue = [key for key in state.order(sealed=sealed) if not state.usable[key].speaks_first]
     printer = state.port.port in PRINTER_PORTS and not sealed
-    while queue and state.talks < TALKS_MAX and state.silent_ends < 3:
+    talks_max = state.talks + CLOSING_TALKS_MAX if state.silent_ends else TALKS_MAX
+    while queue and state.talks < min(talks_max, TALKS_MAX):
         key = queue.pop(queue.index("jetdirect") if printer and "jetdirect" in queue else 0)
         if printer and key != "jetdirect":
             break
@@ -111,7 +113,6 @@ async def _silent(state: Examination, line: Line, *, sealed: bool) -> tuple[str,
         found = await _ask(state, key, said)
         if found is not None:
             return key, found
-        state.silent_ends += said.closed and not said.heard
         if said.heard:
             state.banner = state.banner or said.first
             if printer and said.first.startswith(b"HTTP/"):
@@ -120,6 +121,9 @@ async def _silent(state: Examination, line: Line, *, sealed: bool) -> tuple[str,
                 result = await _greeted_late(state, sealed=sealed)
                 if result is not None:
                     return result
+            # Its answer to the wrong question may be one that another talk knows: that one is next.
+            hinted = [key for key in state.takers(said.first, sealed=sealed, greeting=False) if key in queue]
+            queue = hinted + [key for key in queue if key not in hinted]
     if free is not None:
         free.close()
     return None

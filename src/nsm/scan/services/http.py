@@ -88,6 +88,9 @@ def talk(place: Place) -> Talk:
     name = "http"
     if product == "CUPS":
         name = "ipp"
+        version = (re.search(r"CUPS v([\d.]+)", answer.title) or ["", version])[
+            1
+        ]  # Server has the first two numbers alone
     elif product in PROXIES or "x-squid-error" in answer.headers:
         name = "http-proxy"
     elif "docker-distribution-api-version" in answer.headers:

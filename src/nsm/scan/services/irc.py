@@ -9,7 +9,7 @@ from nsm.model.interfaces import Place, ServiceSpec, Talk
 from nsm.scan.talking import Heard, clean, details, product_of, recognised
 
 LINES_MAX: Final = 32  # ours: notices before the welcome
-OURS: Final = b"CAP LS\r\nNICK nsmprobe\r\nUSER nsm 0 * :nsm\r\nCAP END\r\n"
+OURS: Final = b"NICK nsmprobe\r\nUSER nsm 0 * :nsm\r\n"
 PRODUCTS: Final = (
     ("ngIRCd", r"^ngircd-([\d.]+\w*)"),
     ("UnrealIRCd", r"^UnrealIRCd-([\d.]+\w*)"),
@@ -23,7 +23,7 @@ OWN_VERBS: Final = frozenset({b"NOTICE", b"CAP", b"ERROR", b"PING"})
 
 
 def talk(place: Place) -> Talk:
-    """Register, answer a PING when there is one, and leave after 004."""
+    """Register, answer a PING when there is one, and leave after 004: closing the connection is leaving."""
     heard = Heard()
     line = yield from heard.line(OURS)
     server, version, known = "", "", 0
@@ -33,7 +33,7 @@ def talk(place: Place) -> Talk:
         if found is None:
             break
         verb, rest = found[2], found[3] or b""
-        known += verb in OWN_VERBS or (verb.isdigit() and found[1] is not None)
+        known += (verb in OWN_VERBS and bool(rest)) or (verb.isdigit() and found[1] is not None)
         if verb == b"004":
             words = clean(rest).split()
             server, version = (*words[1:3], "", "")[:2]
@@ -43,7 +43,6 @@ def talk(place: Place) -> Talk:
         line = yield from heard.line(b"PONG " + rest + b"\r\n" if verb == b"PING" else b"")
     if not known:
         return None
-    yield from heard.ask(b"QUIT\r\n")
     product, number = product_of(version, PRODUCTS)
     return recognised("irc", product or version, number, banner=first, facts=details(server=server, software=version))
 

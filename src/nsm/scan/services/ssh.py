@@ -82,8 +82,11 @@ def name_lists(payload: bytes) -> dict[str, list[str]]:
     return {name: clean(fields.take(fields.big(4)), 2_048).split(",") for name in NAMES}
 
 
-def _exchange(heard: Heard, lists: dict[str, list[str]]) -> Asking[bytes]:
-    """Begin the exchange with one algorithm of each kind; the host key, b"" when there is no common algorithm."""
+def _exchange(heard: Heard, lists: dict[str, list[str]], before: bytes) -> Asking[bytes]:
+    """Begin the exchange with one algorithm of each kind; the host key, b"" when there is no common algorithm.
+
+    ``before``: our identification, where it was not sent yet.
+    """
     kex = next((name for name in EXCHANGES if name in lists["kex"]), "")
     key = next((name for name in HOST_KEYS if name in lists["keys"]), "")
     if not kex or not key:
@@ -92,7 +95,7 @@ def _exchange(heard: Heard, lists: dict[str, list[str]]) -> Asking[bytes]:
     offer = (
         bytes((KEXINIT,)) + bytes(16) + b"".join(string(name.encode()) for name in ours) + string(b"") * 2 + bytes(5)
     )
-    answer = yield from read_packet(heard, packet(offer) + packet(bytes((KEX_INIT,)) + string(EXCHANGES[kex])))
+    answer = yield from read_packet(heard, before + packet(offer) + packet(bytes((KEX_INIT,)) + string(EXCHANGES[kex])))
     fields = Fields(answer)
     return fields.take(fields.big(4)) if fields.big(1) == KEX_REPLY else b""
 
@@ -101,12 +104,13 @@ def _facts(heard: Heard) -> Asking[dict[str, str]]:
     """Algorithms and host key, as far as the server tells them."""
     facts: dict[str, str] = {}
     try:
-        lists = name_lists((yield from read_packet(heard, ID_LINE)))
+        eager = bool(heard.data)  # its algorithms came together with its identification
+        lists = name_lists((yield from read_packet(heard, b"" if eager else ID_LINE)))
         used = {name for key in NAMES[:6] for name in lists[key]}
         weak = sorted(name for name in used if name.startswith(WEAK))
         only_sha1 = all(name.endswith("-sha1") for name in lists["kex"] if not name.startswith("ext-info"))
         facts = details(weak=weak, sha1_only=only_sha1, host_key_types=lists["keys"])
-        blob = yield from _exchange(heard, lists)
+        blob = yield from _exchange(heard, lists, ID_LINE if eager else b"")
         if blob:
             kind = Fields(blob)
             digest = base64.b64encode(hashlib.sha256(blob).digest()).rstrip(b"=").decode()

@@ -9,7 +9,7 @@ from nsm.model.interfaces import Place, ServiceSpec, Talk
 from nsm.scan.talking import Fields, Heard, clean, details, recognised
 
 SETUP: Final = bytes.fromhex("6c000b000000000000000000")  # least byte first, 11.0, no authorisation
-FAILED, SUCCESS, AUTHENTICATE = 0, 1, 2
+FAILED, SUCCESS = 0, 1
 
 
 def release(number: int) -> str:
@@ -22,11 +22,11 @@ def talk(place: Place) -> Talk:
     """Ask as a client without a cookie would."""
     heard = Heard()
     head = yield from heard.exactly(8, SETUP)
-    if head[0] not in (FAILED, SUCCESS, AUTHENTICATE) or head[2:4] not in (b"\x0b\0", b"\0\0"):
+    if head[0] not in (FAILED, SUCCESS) or head[2:4] != b"\x0b\0":
         return None
     size = 4 * int.from_bytes(head[6:8], "little")
     if head[0] != SUCCESS:
-        if head[2:4] != b"\x0b\0" or not 0 < size <= 1_024:
+        if not 0 < size <= 1_024:
             return None
         reason = (yield from heard.peek(size))[: head[1] or size]
         return recognised("x11", facts=details(refused=clean(reason).strip()))
