@@ -20,18 +20,17 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from nsm.errors import SinkError
 from nsm.model.address import Networks
 from nsm.model.finding import Alert, Finding
 from nsm.model.flow import Report
 from nsm.model.records import Records, empty_records
 from nsm.model.table import Rows
-from nsm.output.eve import EveWriter, in_order
-from nsm.output.eve_file import EveFile, EveFileSettings
+from nsm.output.eve_file import EveFileSettings
 from nsm.pipeline import Result
 from nsm.run.capsules import Capsules
 from nsm.run.child import begin
 from nsm.run.engine import Engine, engine_sections
+from nsm.run.eve_log import EveLog
 from nsm.run.exchange import ExchangeFile
 from nsm.run.hosts import HostsTold
 from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket_path
@@ -120,8 +119,7 @@ class AnalystProcess:
         self._outages = Outages(self._publish_gap, self._keep_gap)
         self._last: dict[str, Any] = {}
         eve = msgspec.convert(task["eve"], EveFileSettings)
-        self._eve = EveFile(eve) if eve.path else None
-        self._eve_writer = EveWriter(engine.eve_options(interfaces=tuple(task["interfaces"])))
+        self._eve = EveLog(eve, engine.eve_options(interfaces=tuple(task["interfaces"])), self._outages)
         self._gaps: list[dict[str, Any]] = []
         self._store.send(0, encode("settings", {"hash": engine.settings.hash(), "values": engine.settings.values()}))
 
@@ -149,11 +147,7 @@ class AnalystProcess:
         finally:
             for server in servers:
                 server.close()
-            if self._eve is not None:
-                try:
-                    self._eve.close()
-                except SinkError as error:
-                    log.warning("eve_file reason=%s", error)
+            self._eve.close()
 
     # ------------------------------------------------------------ workers
 
@@ -221,16 +215,7 @@ class AnalystProcess:
         if len(records.flows):
             self._view.flows(records.flows)
             self._exchange.flows(records.flows)
-        if self._eve is not None:
-            alerts = [self._eve_writer.alert(alert) for alert in result.alerts]
-            flows = list(self._eve_writer.flows(records.flows))
-            events = in_order(flows, list(self._eve_writer.anomalies(records.anomalies)), alerts)
-            try:
-                self._eve.write(events)
-            except SinkError as error:
-                self._outages.goes_on("eve_file", f"Events are not written: {error}")
-            else:
-                self._outages.over("eve_file", "Events were not written to the file")
+        self._eve.write(result.alerts, records)
 
     def _tell_alerts(self, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
