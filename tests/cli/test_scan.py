@@ -19,7 +19,9 @@ Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], home: Path) -> Run:
+def run(capsys: pytest.CaptureFixture[str], home: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setenv("NSM_DATA", str(home / "data"))  # root's is the machine's own
+
     def call(*arguments: str) -> tuple[int, str, str]:
         code = main.run(["scan", *arguments])
         out, err = capsys.readouterr()
