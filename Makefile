@@ -4,7 +4,7 @@ ARGS ?=
 SETUP = $(PYTHON) scripts/setup.py
 BIN = .venv/bin
 
-.PHONY: run install dev page check test wheel lock bench fuzz soak docs clean
+.PHONY: run install dev page check test wheel lock bench services fuzz soak docs clean
 
 run: ## set up, then start the monitor: make run ARGS="-i eth0"
 	@$(SETUP) run page warm
@@ -40,6 +40,11 @@ bench: ## measurements, by hand; see bench/
 fuzz: ## hostile input, 60 s a target: make fuzz ARGS="--seconds 600"
 	@$(SETUP) dev
 	@for file in fuzz/*.py; do [ -f "$$file" ] || exit 0; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+services: ## recognise some forty real servers from Debian's packages, which this installs
+	@scripts/system-deps net services
+	@$(SETUP) dev warm
+	@$(BIN)/python -m pytest -q tests/live/test_services.py && $(BIN)/python bench/services.py community anonymous run
 
 soak: ## hours of replayed traffic, by hand
 	@$(SETUP) dev warm
