@@ -15,7 +15,7 @@ import msgspec
 from nsm.report.colours import PAIRS, declarations
 
 WIDTH, HEIGHT = 720, 210
-LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 26
+LEFT, RIGHT, TOP, BOTTOM = 78, 12, 10, 26
 LABELS_MAX: Final = 8
 ROW, GAP, NAME = 18, 3, 150  # of a heat strip, px
 
