@@ -31,7 +31,7 @@ def page(facts: Facts, *, rows_max: int = ROWS_MAX) -> str:
     made = {one.name: cut(one, rows_max) for one in tables(facts)}
     chosen = {name: SECTIONS[name] for name in (SHORT if facts.short else SECTIONS)}
     body = "".join(
-        f'<section id="{name}" class="{name}"><h2>{title}</h2>{write(facts, made)}</section>'
+        f'<section id="{name}"><h2>{title}</h2>{write(facts, made)}</section>'
         for name, (title, write) in chosen.items()
     )
     style, script = style_sheet(), _asset("report.js")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from nsm.output.csv import display_safe
 from nsm.report import numbers
 from nsm.report.period import US, Period
-from nsm.report.svg import Chart, draw
+from nsm.report.svg import Chart, draw, paint
 from nsm.report.table import NUMBERS, Column, Table
 from nsm.store.moments import time_text
 
@@ -99,7 +99,7 @@ def figure(chart: Chart | None, why_not: str) -> str:
     if chart.kind != "heat" and len(chart.series) > 1:
         items = "".join(
             f'<li data-series="{place}"><svg viewBox="0 0 10 10" width="10" height="10" aria-hidden="true">'
-            f'<rect width="10" height="10" class="f-{one.colour}"/></svg>{text(one.name)}</li>'
+            f'<rect width="10" height="10" {paint(one.colour)}/></svg>{text(one.name)}</li>'
             for place, one in enumerate(chart.series)
         )
         legend = f'<ul class="legend">{items}</ul>'

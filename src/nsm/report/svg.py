@@ -50,7 +50,7 @@ def draw(chart: Chart, *, alone: bool = False) -> str:
     height = 2 * ROW + len(chart.series) * (ROW + GAP) if chart.kind == "heat" else HEIGHT
     about = f"<title>{_text(chart.title)}</title><desc>{_text(chart.desc)}</desc>"
     head = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
-    frame = f'<rect width="{WIDTH}" height="{height}" {_paint("surface")}/>' if alone else ""
+    frame = f'<rect width="{WIDTH}" height="{height}" {paint("surface")}/>' if alone else ""
     # Sizes as attributes too: a PDF needs them, and CSS overrules them.
     return (
         f'<svg{head} role="img" class="chart" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
@@ -92,7 +92,8 @@ def _text(value: str) -> str:
     return escape(value, quote=True)
 
 
-def _paint(name: str, how: str = "fill") -> str:
+def paint(name: str, how: str = "fill") -> str:
+    """The attributes of a fill or stroke in a colour: the light one, and the class that a style sheet colours."""
     return f'{how}="{PAIRS[name][0]}" class="{how[0]}-{name}"'
 
 
@@ -130,8 +131,8 @@ def _axes(chart: Chart, top: float) -> str:
     for share in (0, 0.25, 0.5, 0.75, 1):
         y = _y(share * top, top)
         parts.append(
-            f'<line x1="{LEFT}" y1="{y}" x2="{WIDTH - RIGHT}" y2="{y}" {_paint("border", "stroke")}/>'
-            f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" font-size="11" {_paint("text3")}>'
+            f'<line x1="{LEFT}" y1="{y}" x2="{WIDTH - RIGHT}" y2="{y}" {paint("border", "stroke")}/>'
+            f'<text x="{LEFT - 6}" y="{y + 4}" text-anchor="end" font-size="11" {paint("text3")}>'
             f"{_text(chart.say(share * top))}</text>"
         )
     return "".join(parts) + _labels(chart.labels, HEIGHT - 8, LEFT)
@@ -141,7 +142,7 @@ def _labels(labels: Sequence[str], y: int, left: int) -> str:
     every = max(1, -(-len(labels) // LABELS_MAX))
     width = (WIDTH - left - RIGHT) / max(1, len(labels))
     return "".join(
-        f'<text x="{round(left + width * (at + 0.5), 1)}" y="{y}" text-anchor="middle" font-size="11" {_paint("text3")}>'
+        f'<text x="{round(left + width * (at + 0.5), 1)}" y="{y}" text-anchor="middle" font-size="11" {paint("text3")}>'
         f"{_text(labels[at])}</text>"
         for at in range(0, len(labels), every)
     )
@@ -164,9 +165,9 @@ def _line(one: Series, top: float, count: int) -> str:
         points = " ".join(f"{_x(at + 0.5, count)},{_y(one.values[at] or 0, top)}" for at in run)
         if len(run) == 1:
             x, y = points.split(",")
-            out.append(f'<circle cx="{x}" cy="{y}" r="2" {_paint(one.colour)}/>')
+            out.append(f'<circle cx="{x}" cy="{y}" r="2" {paint(one.colour)}/>')
         else:
-            out.append(f'<polyline points="{points}" fill="none" stroke-width="1.75" {_paint(one.colour, "stroke")}/>')
+            out.append(f'<polyline points="{points}" fill="none" stroke-width="1.75" {paint(one.colour, "stroke")}/>')
     return "".join(out)
 
 
@@ -178,7 +179,7 @@ def _area(one: Series, floor: Sequence[float], ceiling: Sequence[float], top: fl
         # A step is as wide as its time: the band goes from edge to edge, not from middle to middle.
         over = " ".join(f"{_x(x, count)},{_y(ceiling[at], top)}" for at in run for x in (at, at + 1))
         under = " ".join(f"{_x(x, count)},{_y(floor[at], top)}" for at in reversed(run) for x in (at + 1, at))
-        out.append(f'<polygon points="{over} {under}" {_paint(one.colour)}/>')
+        out.append(f'<polygon points="{over} {under}" {paint(one.colour)}/>')
     return "".join(out)
 
 
@@ -187,7 +188,7 @@ def _bars(one: Series, floor: Sequence[float], ceiling: Sequence[float], top: fl
     width = round((WIDTH - LEFT - RIGHT) / max(1, count) * 0.8, 1)
     return "".join(
         f'<rect x="{_x(at + 0.1, count)}" y="{_y(high, top)}" width="{width}"'
-        f' height="{round(_y(low, top) - _y(high, top), 1)}" {_paint(one.colour)}/>'
+        f' height="{round(_y(low, top) - _y(high, top), 1)}" {paint(one.colour)}/>'
         for at, (low, high) in enumerate(zip(floor, ceiling, strict=True))
         if high > low
     )
@@ -203,13 +204,13 @@ def _heat(chart: Chart) -> str:
         y = row * (ROW + GAP) + GAP
         name = one.name if len(one.name) <= 22 else f"{one.name[:10]}...{one.name[-9:]}"
         parts.append(
-            f'<text x="{NAME - 8}" y="{y + 13}" text-anchor="end" font-size="11" {_paint("text2")}>{_text(name)}</text>'
+            f'<text x="{NAME - 8}" y="{y + 13}" text-anchor="end" font-size="11" {paint("text2")}>{_text(name)}</text>'
         )
         for at, value in enumerate(one.values):
             box = f'x="{round(NAME + at * width, 1)}" y="{y}" width="{round(width - 0.6, 1)}" height="{ROW}"'
             if value is None:
-                parts.append(f'<rect {box} fill="none" stroke-dasharray="2 2" {_paint("border", "stroke")}/>')
+                parts.append(f'<rect {box} fill="none" stroke-dasharray="2 2" {paint("border", "stroke")}/>')
             else:
                 shade = 0.06 + 0.94 * (min(value / top, 1.0) ** 0.5) if value else 0.0
-                parts.append(f'<rect {box} fill-opacity="{shade:.2f}" {_paint(one.colour)}/>')
+                parts.append(f'<rect {box} fill-opacity="{shade:.2f}" {paint(one.colour)}/>')
     return "".join(parts) + _labels(chart.labels, len(chart.series) * (ROW + GAP) + 18, NAME)
