@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -32,9 +33,7 @@ def test_times_without_a_zone_are_of_the_report() -> None:
     assert period(None, "yesterday 12:00", None, NOW, "UTC").stop_us == us("2025-11-21T14:30:00Z")
 
 
-@pytest.mark.parametrize(
-    ("day", "hours"), [("2025-10-26", 25), ("2025-03-30", 23), ("2025-06-01", 24)]
-)
+@pytest.mark.parametrize(("day", "hours"), [("2025-10-26", 25), ("2025-03-30", 23), ("2025-06-01", 24)])
 def test_a_day_has_as_many_hours_as_its_clocks_say(day: str, hours: int) -> None:
     zone = Period(0, 1, "Europe/Berlin").info
     first = datetime.fromisoformat(day).replace(tzinfo=zone)
@@ -61,7 +60,7 @@ def test_steps_cover_the_period_once_and_are_whole_inside(start: int, minutes: i
     steps = made.steps()
     assert steps[0][0] == made.start_us
     assert steps[-1][1] == made.stop_us
-    assert all(first[1] == then[0] for first, then in zip(steps, steps[1:], strict=False))
+    assert all(first[1] == then[0] for first, then in pairwise(steps))
     assert all(begin < end for begin, end in steps)
     assert len(steps) <= 98
     if made.unit == "day":

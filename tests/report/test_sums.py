@@ -68,7 +68,9 @@ def test_every_table_of_traffic_equals_raw_rows(random_store: Path, start: int, 
     for row in rows:
         by_app[row["app"]].append(row)
         by_proto[row["proto"]].append(row)
-    assert {row[0]: row[1:4] for row in shown["applications"]} == {app or "(unknown)": total(mine) for app, mine in by_app.items()}
+    assert {row[0]: row[1:4] for row in shown["applications"]} == {
+        app or "(unknown)": total(mine) for app, mine in by_app.items()
+    }
     assert {row[0]: row[1:4] for row in shown["protocols"]} == {
         PROTO_NAMES.get(proto, str(proto)): total(mine) for proto, mine in by_proto.items()
     }

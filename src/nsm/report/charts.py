@@ -60,8 +60,10 @@ def alerts(facts: Facts) -> Chart:
     for seen_us, severity in facts.alerts.times:
         sums[severity][max(0, bisect_right(starts, seen_us) - 1)] += 1
     series = tuple(Series(word, f"{word}-fill", tuple(values)) for word, values in reversed(sums.items()))
+    largest = max((sum(column) for column in zip(*sums.values(), strict=True)), default=0)
+    top = max(4, -(-largest // 4) * 4)  # quarters of it are whole numbers
     return Chart("alerts", "bar", "Alerts by severity", _about(facts, "Alerts by the time they were last seen"),
-                 _labels(facts), series, count)  # fmt: skip
+                 _labels(facts), series, count, top)  # fmt: skip
 
 
 def hosts(facts: Facts) -> Chart | None:

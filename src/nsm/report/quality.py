@@ -24,8 +24,13 @@ Span = tuple[int, int]
 
 def quality(period: Period, minutes: Sequence[Minute], gaps: Sequence[Gap], first_us: int | None) -> Quality:
     """The facts of section 8."""
-    dark = [*_before(period, first_us), *_silence(period, minutes, first_us)]
-    holes = merged([(gap.start_us, gap.stop_us) for gap in gaps] + [(one.start_us, one.stop_us) for one in dark])
+    known = merged((gap.start_us, gap.stop_us) for gap in gaps)
+    silent = _silence(period, minutes, first_us)
+    dark = [
+        *_before(period, first_us),
+        *(one for one in silent if overlap(known, one.start_us, one.stop_us) < one.stop_us - one.start_us),
+    ]
+    holes = merged([*known, *((one.start_us, one.stop_us) for one in dark)])
     blind = [
         *dark,
         *(Blind(gap.start_us, gap.stop_us, gap.what, gap.packets or None) for gap in gaps),

@@ -84,7 +84,7 @@ def _cited(one: AlertGroup) -> str:
 def blind_text(period: Period, start_us: int, stop_us: int) -> str:
     """02:10-02:40; with the day where the period has more than one."""
     first, last = period.local(start_us), period.local(stop_us)
-    day = f"{first:%b} {first.day} " if period.length_us > 24 * 3_600_000_000 else ""
+    day = f"{first:%b} {first.day} " if period.length_us > 25 * 3_600_000_000 else ""
     rest = f"{last:%b} {last.day} " if first.date() != last.date() and day else ""
     return f"{day}{first:%H:%M}-{rest}{last:%H:%M} ({length(stop_us - start_us)})"
 

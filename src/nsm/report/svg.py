@@ -78,7 +78,7 @@ def style_rules() -> str:
 
 def nice_top(value: float) -> float:
     """The next number above of 1, 2, 2.5 or 5 times a power of ten, where an axis ends; 1 for nothing."""
-    if value <= 0:
+    if value < 1e-9:  # nothing that is counted or shared is that small
         return 1.0
     power = 1.0
     while power * 10 <= value:
@@ -186,7 +186,13 @@ def _area(one: Series, floor: Sequence[float], ceiling: Sequence[float], top: fl
 def _bars(one: Series, floor: Sequence[float], ceiling: Sequence[float], top: float) -> str:
     count = len(floor)
     width = round((WIDTH - LEFT - RIGHT) / max(1, count) * 0.8, 1)
-    return "".join(
+    unknown = "".join(
+        f'<rect x="{_x(at + 0.1, count)}" y="{HEIGHT - BOTTOM - 4}" width="{width}" height="4" fill="none"'
+        f' stroke-dasharray="2 2" {paint("border", "stroke")}/>'
+        for at, value in enumerate(one.values)
+        if value is None
+    )
+    return unknown + "".join(
         f'<rect x="{_x(at + 0.1, count)}" y="{_y(high, top)}" width="{width}"'
         f' height="{round(_y(low, top) - _y(high, top), 1)}" {paint(one.colour)}/>'
         for at, (low, high) in enumerate(zip(floor, ceiling, strict=True))
