@@ -7,9 +7,10 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Dialog, Page, Request
 
 from nsm.report import pdf as of_pdf
 from nsm.report.html import page as page_of
@@ -47,10 +48,14 @@ def offline(browser: Browser, document: Path, complaints: list[str]) -> Iterator
     def note(request: Request) -> None:
         asked.append(request.url)
 
+    def dismiss(dialog: Dialog) -> None:
+        complaints.append("dialog")
+        dialog.dismiss()
+
     page.on("request", note)
     page.on("console", lambda said: complaints.append(said.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (complaints.append("dialog"), dialog.dismiss()))
+    page.on("dialog", dismiss)
     page.goto(document.as_uri())
     yield page, asked
     context.close()
@@ -94,7 +99,7 @@ def test_it_is_for_everybody_and_fits(
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_breaks_no_rule_of_accessibility(browser: Browser, document: Path, theme: str) -> None:
+def test_it_breaks_no_rule_of_accessibility(browser: Browser, document: Path, theme: Literal["light", "dark"]) -> None:
     context = browser.new_context(color_scheme=theme, bypass_csp=True, viewport={"width": 768, "height": 900})
     page = context.new_page()
     page.goto(document.as_uri())
