@@ -18,8 +18,8 @@ from nsm.report.facts import Facts
 from nsm.report.html import page
 from nsm.report.numbers import change, count, length, share, size
 from nsm.report.redact import KEY_FILE, key_of, redacted
-from nsm.report.render import formats_of, render
-from nsm.report.shelf import About, Shelf
+from nsm.report.render import render
+from nsm.report.shelf import About, Shelf, formats_of
 from nsm.report.table import tables
 from nsm.report.tables import csv_text, csv_zip, json_document
 from tests.report.kit import EVIL

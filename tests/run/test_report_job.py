@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +69,15 @@ def test_only_so_many_are_kept(folder: Path) -> None:
     for _ in range(3):
         job.work(task(folder, values={"report.files_max": 2}, formats=["json"]), lambda _header: None)
     assert len(Shelf(folder).reports()) == 2
+
+
+def test_the_supervisor_checks_a_task_without_loading_the_store() -> None:
+    program = (
+        "import sys; from nsm.run.jobs.report import check; check({'formats': ['pdf'], 'zone': 'Europe/Berlin'});"
+        "sys.exit(bool({'duckdb', 'pyarrow', 'numba'} & set(sys.modules)))"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(Path(of_pdf.__file__).parents[2])}
+    assert subprocess.run([sys.executable, "-c", program], env=environ, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

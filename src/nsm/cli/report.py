@@ -83,8 +83,7 @@ def _facts(context: Context, options: dict[str, Any]) -> Any:
 
 
 def _formats(text: str | None, output_file: str) -> tuple[str, ...]:
-    from nsm.report.render import formats_of
-    from nsm.report.shelf import FORMATS
+    from nsm.report.shelf import FORMATS, formats_of
 
     if text is not None:
         return formats_of(text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import resource
 import subprocess
 import sys
 from typing import Any, Final, NoReturn
@@ -16,7 +17,7 @@ from nsm.errors import SinkError
 ROWS_MAX: Final = 500  # of a table; 600 rows take 5 s, 2,000 take 8 s and 245 MB
 NICE: Final = 10
 SECONDS_MAX: Final = 120.0
-PIXELS_A_POINT: Final = 96 / 72
+MEMORY_BYTES_MAX: Final = 2 << 30  # ours: of addresses; tables of 2,000 rows take 245 MB
 
 
 class PdfMissingError(SinkError):
@@ -34,7 +35,7 @@ def pdf(html: str, seconds_max: float = SECONDS_MAX) -> bytes:
         raise missing_error("WeasyPrint is not installed")
     try:
         done = subprocess.run(  # noqa: S603  ourselves
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-m", __name__, str(int(seconds_max) + 1)],
             input=html.encode(), capture_output=True, timeout=seconds_max, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
@@ -62,8 +63,14 @@ def refuse(url: str, *_rest: Any, **_named: Any) -> NoReturn:
 
 
 def main() -> None:
-    """Read a page from standard input and write its PDF to standard output."""
+    """Read a page from standard input and write its PDF to standard output.
+
+    The limits hold even when whoever started this has gone.
+    """
     os.nice(NICE)
+    seconds = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
     import weasyprint
 
     document = weasyprint.HTML(string=sys.stdin.buffer.read().decode(), url_fetcher=refuse)

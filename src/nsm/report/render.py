@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
-
-from nsm.errors import QueryError
 from nsm.report import html, tables
 from nsm.report import pdf as of_pdf
 from nsm.report.facts import Facts
-from nsm.report.shelf import FORMATS
-
-DEFAULT: Final = ("html",)
-
-
-def formats_of(text: str | Iterable[str]) -> tuple[str, ...]:
-    """The formats that ``html,pdf`` or a list names, each once; QueryError for an unknown one."""
-    words = text.split(",") if isinstance(text, str) else list(text)
-    named = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
-    for name in named:
-        if name not in FORMATS:
-            raise QueryError(f"there is no format {name[:20]!r}", where="--format", mend=", ".join(FORMATS))
-    if not named:
-        raise QueryError("no format is named", where="--format", mend=", ".join(FORMATS))
-    return named
 
 
 def render(facts: Facts, form: str, pdf_seconds_max: float = of_pdf.SECONDS_MAX) -> bytes:

@@ -9,13 +9,13 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from nsm.errors import SinkError
+from nsm.errors import QueryError, SinkError
 from nsm.store.folders import private_folder
 
 FOLDER: Final = "reports"
@@ -23,6 +23,18 @@ FORMATS: Final = {"html": "html", "pdf": "pdf", "json": "json", "csv": "zip"}
 """Format -> ending of its file."""
 _ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _ABOUT: Final = ".about"
+
+
+def formats_of(text: str | Iterable[str]) -> tuple[str, ...]:
+    """The formats that ``html,pdf`` or a list names, each once; QueryError for an unknown one."""
+    words = text.split(",") if isinstance(text, str) else list(text)
+    named = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
+    for name in named:
+        if name not in FORMATS:
+            raise QueryError(f"there is no format {name[:20]!r}", where="--format", mend=", ".join(FORMATS))
+    if not named:
+        raise QueryError("no format is named", where="--format", mend=", ".join(FORMATS))
+    return named
 
 
 class About(msgspec.Struct, frozen=True):

@@ -114,9 +114,15 @@ def _near_misses(facts: Facts) -> Table:
 
 
 def _hosts_new(facts: Facts) -> Table:
-    columns = _columns("address|Address", "name|Name", "mac|Hardware address", "place|Place", "first|First seen|time")
+    cited: dict[str, tuple[str, ...]] = {}
+    for group in facts.alerts.groups:
+        if group.kind == "new_host":
+            cited[group.src] = (*cited.get(group.src, ()), *group.ids)
+    columns = _columns("address|Address", "name|Name", "mac|Hardware address", "place|Place", "first|First seen|time",
+                       "alert|Alert|ids")  # fmt: skip
     rows = tuple(
-        (one.address, one.name, one.mac, "local" if one.local else "external", one.first_us) for one in facts.hosts_new
+        (one.address, one.name, one.mac, "local" if one.local else "external", one.first_us, cited.get(one.address, ()))
+        for one in facts.hosts_new
     )
     return Table("hosts_new", "Hosts seen for the first time", columns, rows)
 

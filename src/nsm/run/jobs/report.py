@@ -12,6 +12,8 @@ from nsm.errors import QueryError
 from nsm.run.work import Done, JobSpec, run_job
 from nsm.run.work import Progress as Tell
 
+DAYS_MAX: Final = 92  # as report/period.py has it
+
 
 class ReportTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a person asks for, as of ``nsm report``. Empty ``zone``: that of the machine."""
@@ -25,17 +27,26 @@ class ReportTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check(task: dict[str, Any]) -> dict[str, Any]:
-    """The task with its defaults; NsmError for a period, format or zone that there is not."""
-    from nsm.report.gather import us_now
-    from nsm.report.period import period
-    from nsm.report.render import formats_of
+    """The task with its defaults; NsmError for a period, format or zone that there is not.
+
+    The supervisor asks, which must stay small: nothing that reads the store is imported here.
+    """
+    from zoneinfo import ZoneInfo
+
+    from nsm.report.shelf import formats_of
+    from nsm.store.queryspec import duration_s
 
     try:
         asked = msgspec.convert(task, ReportTask)
     except msgspec.ValidationError as error:
         raise QueryError(f"not a report: {error}", where="task") from error
     formats_of(asked.formats)
-    period(asked.last, None, None, us_now(), asked.zone)
+    if not 60 <= duration_s(asked.last) <= DAYS_MAX * 86_400:
+        raise QueryError(f"a report is of a minute to {DAYS_MAX} days", where="last")
+    try:
+        ZoneInfo(asked.zone or "UTC")
+    except (KeyError, ValueError, OSError) as error:
+        raise QueryError(f"there is no time zone {asked.zone[:40]!r}", mend="for example Europe/Berlin") from error
     checked: dict[str, Any] = msgspec.to_builtins(asked)
     return checked
 
@@ -51,9 +62,9 @@ def work(task: dict[str, Any], tell: Tell) -> Done:
     from nsm.report.pdf import PdfMissingError
     from nsm.report.period import period
     from nsm.report.redact import key_of, redacted
-    from nsm.report.render import formats_of, render
+    from nsm.report.render import render
     from nsm.report.settings import SETTINGS as REPORT
-    from nsm.report.shelf import FORMATS, About, Shelf
+    from nsm.report.shelf import FORMATS, About, Shelf, formats_of
     from nsm.report.summary import summary
     from nsm.settings.load import load
     from nsm.store.settings import SETTINGS as STORE
