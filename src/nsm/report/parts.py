@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from nsm.output.csv import display_safe
 from nsm.report import numbers
+from nsm.report.colours import PAIRS
 from nsm.report.period import US, Period
 from nsm.report.svg import Chart, draw, paint
 from nsm.report.table import NUMBERS, Column, Table
@@ -31,7 +32,9 @@ def text(value: Any) -> str:
 
 def badge(severity: str) -> str:
     """Shape, word and colour of a severity."""
-    shape = f'<svg viewBox="0 0 10 10" width="9" height="9" aria-hidden="true">{SHAPES[severity]}</svg>'
+    ink = PAIRS[f"{severity}-fg"][0]  # for programs that do not know currentColor
+    box = f'viewBox="0 0 10 10" width="9" height="9" fill="{ink}" stroke="{ink}" aria-hidden="true"'
+    shape = f"<svg {box}>{SHAPES[severity]}</svg>"
     return f'<span class="badge {severity}">{shape}{severity}</span>'
 
 
@@ -82,7 +85,8 @@ def _cell(column: Column, value: Any, period: Period, unit: Any) -> str:
         case "ids":
             return f'<td class="mono">{ids(value)}</td>'
         case _:
-            return f"<td{_class(column)}>{text(value)}</td>"
+            kept = _class(column) or ' class="t"'
+            return f"<td{kept}>{text(value)}</td>"
 
 
 def ids(values: Sequence[Any]) -> str:

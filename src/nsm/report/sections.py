@@ -9,11 +9,12 @@ from nsm.report import charts, numbers
 from nsm.report.facts import AlertGroup, Facts
 from nsm.report.parts import badge, figure, ids, moment, table, text
 from nsm.report.summary import summary
-from nsm.report.table import Table
+from nsm.report.table import Table, narrow
 
 GROUPS_EXPLAINED: Final = 25  # ours: beyond, a reader wants the table
 ROWS_SHOWN: Final = 10
 FULL: Final = "all in the appendix"
+ALERT_COLUMNS: Final = ("severity", "signature", "src", "dst", "alerts", "last", "state", "ids", "flows")
 
 Tables = Mapping[str, Table]
 Write = Callable[[Facts, Tables], str]
@@ -148,7 +149,8 @@ def _compared(facts: Facts, tables: Tables) -> str:
 def _appendix(facts: Facts, tables: Tables) -> str:
     names = ["alerts", "hosts_new", "service_changes", "score", "traffic", "applications", "protocols", "hosts_local",
              "hosts_external", "ports", "coverage", "blind"]  # fmt: skip
-    full = "".join(table(tables[name], facts.period) for name in names if name in tables and tables[name].rows)
+    chosen = {**tables, "alerts": narrow(tables["alerts"], ALERT_COLUMNS, "JSON and CSV have more columns.")}
+    full = "".join(table(chosen[name], facts.period) for name in names if name in chosen and chosen[name].rows)
     settings = table(tables["settings"], facts.period, empty="No alert was made yet, so no settings were noted.")
     method = "".join(f"<li>{text(sentence)}</li>" for sentence in METHOD)
     words = "".join(f"<dt><b>{word}</b></dt><dd>{meaning}</dd>" for word, meaning in GLOSSARY.items())

@@ -272,6 +272,15 @@ def cut(table: Table, rows_max: int) -> Table:
     return msgspec.structs.replace(table, rows=table.rows[:rows_max], note=note)
 
 
+def narrow(table: Table, names: Iterable[str], note: str) -> Table:
+    """Only these columns, for a page that is no wider than paper; the note says where the others are."""
+    places = [place for place, column in enumerate(table.columns) if column.name in set(names)]
+    return msgspec.structs.replace(
+        table, columns=tuple(table.columns[place] for place in places), note=f"{table.note} {note}".strip(),
+        rows=tuple(tuple(row[place] for place in places) for row in table.rows),
+    )  # fmt: skip
+
+
 def period_text(period: Period) -> str:
     """``2026-11-20 14:00 +01:00 to 2026-11-21 14:00 +01:00, Europe/Berlin``."""
     return f"{period.text(period.start_us)} to {period.text(period.stop_us)}, {period.zone}"
