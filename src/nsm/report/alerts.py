@@ -12,6 +12,7 @@ from nsm.alert.score import SETTLED, score
 from nsm.model.finding import SEVERITY_WORDS, Explain
 from nsm.report.facts import AlertFacts, AlertGroup, Quality, ScoreFacts
 from nsm.report.period import DAY_US, HOUR_US, US, Period
+from nsm.report.quality import between
 from nsm.store.reader import AlertFilter, Reader
 from nsm.store.report_sums import Minute
 
@@ -116,7 +117,7 @@ def _at(items: Sequence[Item], at_us: int, first_us: int | None, capturing: bool
         for item in items
         if item["first_seen"] < at_us and item["last_seen"] >= at_us - BACK_US
     ]
-    hour = [one for one in minutes if at_us - HOUR_US <= one.t_us < at_us]
+    hour = between(minutes, at_us - HOUR_US, at_us)
     drops, pkts = sum(one.drops for one in hour), sum(one.pkts for one in hour)
     watched_s = (at_us - (at_us if first_us is None else first_us)) / US
     return score(known, at_us / US, watched_s, capturing and watched_s > 0, drops / max(1, drops + pkts))

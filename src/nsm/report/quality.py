@@ -6,6 +6,7 @@ a monitor that looked at the wrong interface: from ten minutes on it is said, an
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Final
@@ -38,7 +39,7 @@ def quality(period: Period, minutes: Sequence[Minute], gaps: Sequence[Gap], firs
     ]
     by_step = []
     for start, stop in period.steps():
-        inside = [one for one in minutes if start <= one.t_us < stop]
+        inside = between(minutes, start, stop)
         share = None if not minutes else 1 - overlap(holes, start, stop) / (stop - start)
         pkts, drops = (sum(getattr(one, name) for one in inside) if inside else None for name in ("pkts", "drops"))
         by_step.append((start, share, pkts, drops))
@@ -50,6 +51,12 @@ def quality(period: Period, minutes: Sequence[Minute], gaps: Sequence[Gap], firs
     seen = pkts / (pkts + drops) if pkts + drops else None
     malformed = sum(one.malformed for one in minutes)
     return Quality(watched, seen, pkts, drops, malformed, tuple(by_step), tuple(kept[:BLIND_MAX]))
+
+
+def between(minutes: Sequence[Minute], start_us: int, stop_us: int) -> Sequence[Minute]:
+    """Those that begin in start <= t < stop; they are in the order of time."""
+    first, after = (bisect_left(minutes, us, key=lambda one: one.t_us) for us in (start_us, stop_us))
+    return minutes[first:after]
 
 
 def _cut(one: Blind, period: Period) -> Blind:
