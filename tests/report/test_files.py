@@ -74,6 +74,16 @@ def test_pseudonyms_are_stable_and_nothing_real_is_left(facts: Facts, tmp_path: 
     assert hidden.traffic.totals == facts.traffic.totals
 
 
+def test_names_that_were_scanned_are_hidden(facts: Facts) -> None:
+    scan = msgspec.structs.replace(facts.scans[0], targets="printer.lan 192.168.7.0/24 fe80::1")
+    made = redacted(msgspec.structs.replace(facts, scans=(scan,)), b"k" * 32)
+    words = made.scans[0].targets.split()
+    assert words[0].startswith("name-")
+    assert words[1].startswith("host-")
+    assert words[1].endswith("/24")
+    assert words[2].startswith("host-")
+
+
 def test_times_and_versions_are_no_addresses(facts: Facts) -> None:
     said = msgspec.structs.replace(
         facts.alerts.groups[0].explain, what="at 10:20:30, TLS 1.2, 1.2.3 to fe80::1%eth0, 1.2.3.4."

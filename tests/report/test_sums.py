@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nsm.iana import PROTO_NAMES
 from nsm.model.address import Networks
-from nsm.report.gather import gather
+from nsm.report.gather import _before, gather
 from nsm.report.period import MINUTE_US, US, Period
 from nsm.report.table import tables
 from nsm.store.reader import Reader
@@ -105,6 +105,17 @@ def test_the_period_before_comes_from_rollups_and_equals_raw_rows(random_store: 
     for row in rows:
         by_app[row["app"]] += row["bytes_s"] + row["bytes_c"]
     assert found.before.apps == dict(by_app)
+
+
+def test_sums_stand_in_where_rows_are_not_kept_any_more(random_store: Path) -> None:
+    made = Period(HOUR_S * US + 60 * MINUTE_US, HOUR_S * US + 240 * MINUTE_US)
+    reader = Reader(random_store)
+    found = _before(reader, made, [], (made.stop_us, made.start_us))
+    assert _before(reader, made, [], (made.stop_us, made.start_us + 1)).totals is None
+    reader.close()
+    assert found.totals is not None
+    rows = [row for row in raw_rows(random_store) if inside(row, made)]
+    assert (found.totals.flows, found.totals.pkts, found.totals.bytes) == total(rows)
 
 
 def test_a_period_before_the_store_is_not_measured(random_store: Path) -> None:

@@ -48,7 +48,7 @@ def gather(data: Path, period: Period, home: tuple[str, ...], now_us: int, *, sh
             scans_seen=tuple(item["id"] for item in found
                              if item["finding"]["kind"] == "network_scan" and item["last_seen"] >= period.start_us),
             gaps=sums.gaps, quality=watched,
-            before=_before(reader, period.previous(), known, sums.first_us),
+            before=_before(reader, period.previous(), known, (sums.first_us, sums.summed_us)),
             settings=tuple((one["hash"], one["since_us"]) for one in reader.settings_history()
                            if one["since_us"] < period.stop_us)[:20],
             seconds=round(time.perf_counter() - began, 3),
@@ -96,9 +96,9 @@ def _hosts_of_rollups(reader: Reader, period: Period, home: tuple[str, ...]) -> 
     )
 
 
-def _before(reader: Reader, period: Period, known: Sequence[dict[str, Any]], first_us: int | None) -> Before:
-    """The period before, from rollups and SQLite; not measured where the store begins after its start."""
-    if first_us is None or first_us > period.start_us:
+def _before(reader: Reader, period: Period, known: Sequence[dict[str, Any]], since_us: Sequence[int | None]) -> Before:
+    """The period before, from rollups and SQLite; not measured where neither rows nor sums (``since_us``) reach its start."""
+    if not any(us is not None and us <= period.start_us for us in since_us):
         return Before(None, None, None, {}, None)
     ends = (period.start_us, period.stop_us)
     total = reader.top("total", "bytes", *ends, 1)

@@ -43,7 +43,8 @@ def key_of(folder: Path) -> bytes:
 
 def redacted(facts: Facts, key: bytes) -> Facts:
     """The same facts with pseudonyms in place of addresses, hardware addresses and known names, in every text."""
-    names = sorted({name for name in (*facts.names.values(), *(one.name for one in facts.hosts_new)) if name}, key=len)
+    said = (*facts.names.values(), *(one.name for one in facts.hosts_new), *_targets(facts))
+    names = sorted({name for name in said if name}, key=len)
     known = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in reversed(names))) if names else None
 
     def pseudonym(kind: str, value: str) -> str:
@@ -57,6 +58,12 @@ def redacted(facts: Facts, key: bytes) -> Facts:
     plain = _mapped(msgspec.to_builtins(facts), clean)
     plain |= {"period": period, "version": version, "redacted": True}
     return msgspec.convert(plain, Facts)
+
+
+def _targets(facts: Facts) -> list[str]:
+    """Names that scans were asked for."""
+    words = [word for scan in facts.scans for word in scan.targets.split()]
+    return [word for word in words if not _PLACE.search(word) and any(map(str.isalpha, word))]
 
 
 def _pseudonym_of(found: str, pseudonym: Callable[[str, str], str]) -> str:

@@ -19,6 +19,7 @@ from nsm.model.address import Networks
 from nsm.store import registry
 from nsm.store.plan import US
 from nsm.store.records import Gap
+from nsm.store.rollup import DIMS
 
 BUDGET_MS: Final = 60_000  # ours: of one statement; ten million flows take about a second each
 SLICES_MAX: Final = 300_000  # ours: steps x applications x protocols x directions; a month by the hour has about 30,000
@@ -108,7 +109,10 @@ class NearMisses(msgspec.Struct, frozen=True):
 
 
 class Sums(msgspec.Struct, frozen=True):
-    """Everything of one snapshot. ``hosts`` is None when they need more memory than a question may have."""
+    """Everything of one snapshot. ``hosts`` is None when they need more memory than a question may have.
+
+    ``first_us``: the oldest row that is kept; ``summed_us``: from there sums by the hour are whole, which are kept longer.
+    """
 
     slices: tuple[Slice, ...]
     hosts: tuple[HostSum, ...] | None
@@ -121,6 +125,7 @@ class Sums(msgspec.Struct, frozen=True):
     near_misses: tuple[NearMisses, ...]
     gaps: tuple[Gap, ...]
     first_us: int | None
+    summed_us: int | None
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -131,6 +136,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     near_misses: tuple[NearMisses, ...]
     gaps: tuple[Gap, ...]
     first_us: int | None
+    summed_us: int | None
 
 
 def snapshot(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
@@ -145,9 +151,13 @@ def snapshot(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
         " ORDER BY start_us, id LIMIT ?", (*ends, GAPS_MAX),
     ).fetchall()  # fmt: skip
     first = connection.execute("SELECT min(t_min) FROM segment WHERE tab IN ('flow', 'second')").fetchone()[0]
+    hour = connection.execute("SELECT min(t) FROM rollup WHERE res=3600 AND dim=?", (DIMS.index("total"),)).fetchone()[
+        0
+    ]
     return Snapshot(
         registry.between(connection, "flow", *ends), registry.between(connection, "second", *ends),
         tuple(NearMisses(*row) for row in near), tuple(Gap(*row) for row in gaps), first,
+        None if hour is None else (hour + 3_600) * US,
     )  # fmt: skip
 
 
@@ -167,7 +177,7 @@ def sums(ask: Ask, paths: Callable[[Sequence[registry.Segment]], list[str]], fou
         steps = _host_steps(ask, flow, wanted, [host.address for host in hosts or () if host.local][: wanted.strips])
     minutes = _minutes(ask, second) if found.second else ()
     return Sums(slices, hosts, local, external, steps, tuple(services), count, minutes, found.near_misses, found.gaps,
-                found.first_us)  # fmt: skip
+                found.first_us, found.summed_us)  # fmt: skip
 
 
 def _inside(side: str, home: Networks) -> tuple[str, list[int]]:
