@@ -23,7 +23,7 @@ check: dev ## the quick checks: format, lint, types, imports, fast tests
 	@$(SETUP) check fast
 
 test: ## everything; installs Debian packages that tests need when it may
-	@scripts/system-deps net lab clients oracle browser
+	@scripts/system-deps net lab clients oracle browser pdf
 	@$(SETUP) dev page warm check test
 
 wheel: page ## dist/*.whl with the page in it
