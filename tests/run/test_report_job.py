@@ -16,6 +16,7 @@ from nsm.report import pdf as of_pdf
 from nsm.report.shelf import Shelf
 from nsm.run.job_runner import JobRunner
 from nsm.run.jobs import report as job
+from nsm.run.work import Teller
 from nsm.store.jobs import DONE, JobStore
 from tests.report.kit import build
 
@@ -57,7 +58,7 @@ def test_a_pdf_that_cannot_be_made_leaves_the_page_and_the_reason(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(of_pdf, "missing", lambda: True)
-    text, result = job.work(task(folder, formats=["pdf"], redact=True), lambda _header: None)
+    text, result = job.work(task(folder, formats=["pdf"], redact=True), Teller(lambda _kind, _header: None))
     assert "WeasyPrint is not installed" in text
     assert [name.rpartition(".")[2] for name in result["files"]] == ["html"]
     made = Shelf(folder).about(result["report"])
@@ -67,7 +68,7 @@ def test_a_pdf_that_cannot_be_made_leaves_the_page_and_the_reason(
 
 def test_only_so_many_are_kept(folder: Path) -> None:
     for _ in range(3):
-        job.work(task(folder, values={"report.files_max": 2}, formats=["json"]), lambda _header: None)
+        job.work(task(folder, values={"report.files_max": 2}, formats=["json"]), Teller(lambda _kind, _header: None))
     assert len(Shelf(folder).reports()) == 2
 
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from nsm.errors import QueryError
-from nsm.run.work import Done, JobSpec, run_job
-from nsm.run.work import Progress as Tell
+from nsm.run.work import Done, JobSpec, Teller, run_job
 
 DAYS_MAX: Final = 92  # as report/period.py has it
 
@@ -55,7 +54,7 @@ SPEC: Final = JobSpec(kind="report", module="nsm.run.jobs.report", check=check, 
 STOPPING: Final = threading.Event()
 
 
-def work(task: dict[str, Any], tell: Tell) -> Done:
+def work(task: dict[str, Any], tell: Teller) -> Done:
     """Gather, write every format, keep them. Without a PDF the report is kept as HTML, and says why."""
     from nsm.errors import SinkError
     from nsm.report.gather import gather, us_now
@@ -74,7 +73,7 @@ def work(task: dict[str, Any], tell: Tell) -> Done:
     settings = load((REPORT, STORE), environ={}, flags=values)
     limits = settings.section("report")
     now = us_now()
-    tell({"stage": "reading the store", "done": 0, "total": 1})
+    tell.progress({"stage": "reading the store", "done": 0, "total": 1})
     data = Path(task["data"])
     facts = gather(data, period(asked.last, None, None, now, asked.zone), settings.section("store").home_net, now,
                    short=asked.short)  # fmt: skip
@@ -86,7 +85,7 @@ def work(task: dict[str, Any], tell: Tell) -> Done:
     wanted = formats_of(asked.formats)
     for place, form in enumerate(wanted):
         _stop_if_asked()
-        tell({"stage": f"writing {form}", "done": place, "total": len(wanted)})
+        tell.progress({"stage": f"writing {form}", "done": place, "total": len(wanted)})
         try:
             files[FORMATS[form]] = render(facts, form, limits.pdf_seconds_max)
         except PdfMissingError as error:
