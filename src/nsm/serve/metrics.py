@@ -11,7 +11,7 @@ from typing import Any, Final
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-Sample = tuple[dict[str, str], float | int | bool | None]
+Sample = tuple[dict[str, str], Any]
 Family = tuple[str, str, str, list[Sample]]
 """Name, type, help, samples."""
 
@@ -41,8 +41,8 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
 
 
-def _number(value: float) -> str:
-    return repr(float(value)) if isinstance(value, float) else str(int(value))
+def _number(value: Any) -> str:
+    return str(value) if isinstance(value, float) else str(int(value))
 
 
 def _service(health: Mapping[str, Any]) -> Iterator[Family]:
@@ -78,12 +78,20 @@ def _capture(health: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[F
         ("nsm_capture_drops_total", "Packets that the kernel dropped.", "drops"),
         ("nsm_capture_cut_total", "Frames that were too long to be seen whole.", "cut"),
     ):
-        yield name, "counter", text, [
-            ({"worker": worker, "interface": one.get("iface", "")}, one.get(key)) for worker, one in workers
-        ]
+        yield (
+            name,
+            "counter",
+            text,
+            [({"worker": worker, "interface": one.get("iface", "")}, one.get(key)) for worker, one in workers],
+        )
     yield ("nsm_flows_active", "gauge", "Flows that are followed.",
            [({"worker": worker}, one.get("live")) for worker, one in workers])  # fmt: skip
-    yield "nsm_security_score", "gauge", "The security score, 0 to 100.", [({}, (second.get("score") or {}).get("score"))]
+    yield (
+        "nsm_security_score",
+        "gauge",
+        "The security score, 0 to 100.",
+        [({}, (second.get("score") or {}).get("score"))],
+    )
     severities = (second.get("threats") or {}).get("by_severity") or {}
     yield "nsm_alerts", "gauge", "Alerts since the start.", [({"severity": word}, n) for word, n in severities.items()]
 
@@ -113,11 +121,16 @@ def _interfaces(figures: Mapping[str, Any]) -> Iterator[Family]:
         ("nsm_interface_bytes_total", "Bytes.", "bytes"), ("nsm_interface_packets_total", "Packets.", "packets"),
         ("nsm_interface_errors_total", "Errors.", "errors"), ("nsm_interface_drops_total", "Drops.", "drops"),
     ):  # fmt: skip
-        yield name, "counter", text, [
-            ({"interface": item, "direction": side}, counters[f"{key}_{side}"])
-            for item, counters, _ in items
-            for side in ("in", "out")
-        ]
+        yield (
+            name,
+            "counter",
+            text,
+            [
+                ({"interface": item, "direction": side}, counters[f"{key}_{side}"])
+                for item, counters, _ in items
+                for side in ("in", "out")
+            ],
+        )
 
 
 def _probes(figures: Mapping[str, Any]) -> Iterator[Family]:
@@ -131,17 +144,27 @@ def _probes(figures: Mapping[str, Any]) -> Iterator[Family]:
     ):
         yield name, "gauge", text, [(labels, one["minute"][key]) for labels, one in items]
     quantiles = (("0.5", "p50_ms"), ("0.95", "p95_ms"), ("1", "max_ms"))
-    yield "nsm_probe_rtt_seconds", "gauge", "Round trip, of the last minute.", [
-        ({**labels, "quantile": quantile}, _seconds(one["minute"][key]))
-        for labels, one in items
-        for quantile, key in quantiles
-    ]
+    yield (
+        "nsm_probe_rtt_seconds",
+        "gauge",
+        "Round trip, of the last minute.",
+        [
+            ({**labels, "quantile": quantile}, _seconds(one["minute"][key]))
+            for labels, one in items
+            for quantile, key in quantiles
+        ],
+    )
     yield ("nsm_probe_jitter_seconds", "gauge", "Jitter (RFC 3550, section 6.4.1).",
            [(labels, _seconds(one["jitter_ms"])) for labels, one in items])  # fmt: skip
     asked = figures.get("resolver") or {}
     if asked:
         took = _seconds(asked.get("time_ms"))
-        yield "nsm_resolver_seconds", "gauge", "The last question to the resolver.", [({"target": asked["address"]}, took)]
+        yield (
+            "nsm_resolver_seconds",
+            "gauge",
+            "The last question to the resolver.",
+            [({"target": asked["address"]}, took)],
+        )
 
 
 def _seconds(milliseconds: float | None) -> float | None:

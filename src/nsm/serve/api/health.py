@@ -10,9 +10,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Query, Response
 
 from nsm.errors import NsmError
-from nsm.serve.auth import ROLES
 from nsm.serve.depends import Reads, Times, Uses
 from nsm.serve.metrics import TYPE, exposition
+from nsm.store.accounts import ROLES
 
 SPEC: Final = APIRouter(tags=["health"])
 LOG_LINES_MAX: Final = 200
@@ -39,6 +39,7 @@ async def health(use: Uses, session: Reads) -> dict[str, Any]:
     return {
         **{key: found[key] for key in ("processes", "queues", "store", "workers", "fault")},
         **{key: figures.get(key) for key in keys}, **{key: figures.get(key) or [] for key in lists}, "log": log,
+        "gaps": list(use.state.gaps), "last_second": use.state.last_ts,
     }  # fmt: skip
 
 
@@ -55,7 +56,10 @@ async def history(
 @SPEC.get("/metrics", response_class=Response)
 async def metrics(use: Uses, _session: Reads) -> Response:
     """The figures in the text format of Prometheus; scrape it with a token of scope viewer."""
-    return Response(exposition(await use.control.health(), use.state.snapshot()), media_type=TYPE)
+    return Response(
+        exposition(await use.control.health(), {"score": use.state.score, "threats": use.state.threats}),
+        media_type=TYPE,
+    )
 
 
 def tail(path: Path) -> list[dict[str, Any]]:
