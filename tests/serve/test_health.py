@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -90,6 +91,16 @@ def test_metrics_need_a_log_in_or_a_token(http: httpx.Client, service: Service) 
         made = http.post("/api/v1/tokens", json={"label": "prometheus", "scope": "viewer", "days": 1}).json()
         bearer = {"Authorization": f"Bearer {made['token']}"}
         assert nobody.get("/metrics", headers=bearer).status_code == 200
+
+
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "grafana.json").read_text()
+    second = {"score": {"score": 80}, "threats": {"by_severity": {"low": 1}}}
+    exposed = set(re.findall(r"^# TYPE (\S+)", exposition(HEALTH, second), re.MULTILINE))
+    asked = {name for panel in json.loads(text)["panels"] for target in panel["targets"]
+             for name in re.findall(r"nsm_[a-z_]+", target["expr"])}  # fmt: skip
+    assert asked
+    assert asked <= exposed
 
 
 def test_labels_are_escaped_and_an_empty_service_gives_no_samples() -> None:

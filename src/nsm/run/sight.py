@@ -22,6 +22,7 @@ MINUTE_S: Final = 60.0
 ACK: Final = 0x10
 INTERFACES_MAX: Final = 64
 GROUPS: Final = Networks(("224.0.0.0/4", "255.255.255.255/32", "ff00::/8"))
+EVERYBODY: Final = 0xFFFF_FFFF_FFFF
 LARGEST: Final = "frame_max"
 
 
@@ -44,7 +45,8 @@ class Sights:
         if not len(ended):
             return
         own = self._own.contain(ended["src_hi"], ended["src_lo"]) | self._own.contain(ended["dst_hi"], ended["dst_lo"])
-        group = GROUPS.contain(ended["dst_hi"], ended["dst_lo"]) | broadcast(ended)
+        group = GROUPS.contain(ended["dst_hi"], ended["dst_lo"])
+        group |= ended["dst_mac"] == EVERYBODY  # the networks' own broadcast addresses are known by it alone
         tcp = (ended["proto"] == PROTO_TCP) & (((ended["tcp_s"] | ended["tcp_c"]) & ACK) != 0)
         sides = [(ended[f"bytes_{side}"], ended[f"pkts_{side}"]) for side in ("s", "c")]
         columns = {
@@ -78,8 +80,3 @@ class Sights:
         for old in [at for at in self._parts if at <= minute - MINUTES]:
             del self._parts[old]
         return self._parts.setdefault(minute, {})
-
-
-def broadcast(rows: Rows) -> Any:
-    """Rows to the hardware address of everybody; the network's own broadcast address is not known otherwise."""
-    return rows["dst_mac"] == 0xFFFF_FFFF_FFFF if "dst_mac" in rows else np.zeros(len(rows), np.bool_)
