@@ -100,6 +100,7 @@ export const en = {
   'health.state.fail': 'Broken.',
   'health.state.unknown': 'Not known.',
   'health.mend': 'Mend:',
+  'health.or': 'or',
   'health.probes': 'The way out',
   'health.noProbes': 'Nothing is probed: no gateway and no resolver is configured, or this is the demo.',
   'health.role.gateway': 'Gateway',
