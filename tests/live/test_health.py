@@ -21,8 +21,13 @@ from nsm.store.health import HealthStore
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
 LOSS = 4  # of so many echoes one is lost
-RULES = """table inet health {{ chain in {{ type filter hook input priority 0;
-  icmp type echo-request {what} drop; icmpv6 type echo-request {what} drop }} }}"""
+RULES = """table inet health {{
+chain in {{
+  type filter hook input priority 0
+  icmp type echo-request {what} drop
+  icmpv6 type echo-request {what} drop
+}}
+}}"""
 
 
 @pytest.fixture
