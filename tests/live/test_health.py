@@ -140,13 +140,33 @@ def test_only_own_traffic_is_told_as_such_and_stopped_capture_fails(lab: Namespa
     assert wait_for(lambda: verdict(service, "capture") == "fail", 30)
 
 
-def test_without_the_right_to_send_echoes_connects_are_used(lab: Namespaces) -> None:
-    """The gateway refuses (RST), which is an answer."""
-    code = (
-        "import asyncio, sys\nfrom nsm.health.prober import Prober\nfrom nsm.health.gateway import Target\n"
-        "async def main():\n p = Prober(lambda: [Target('gateway', sys.argv[1], 'gateway')], {}, 1.0)\n p.begin()\n"
-        " await asyncio.sleep(3.5)\n import json, time\n print(json.dumps(p.asked[0].shape(time.monotonic())))\n"
-        "asyncio.run(main())"
-    )
-    found = json.loads(lab.run("b", sys.executable, "-c", code, lab.address("a")))
-    assert (found["method"], found["answered"], found["minute"]["lost"]) == ("tcp", True, 0)
+PROBE = """
+import asyncio, json, sys, time
+from nsm.health.gateway import Target
+from nsm.health.ping import ways
+from nsm.health.prober import Prober
+
+async def main():
+    found = ways({}) if sys.argv[1] == "icmp" else {}
+    prober = Prober(lambda: [Target(one, one, "added") for one in sys.argv[2:]], found, 1.0)
+    prober.begin()
+    await asyncio.sleep(3.5)
+    print(json.dumps([one.shape(time.monotonic()) for one in prober.asked]))
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("method", ["icmp", "tcp"])
+def test_without_privileges_datagrams_or_connects_are_used(lab: Namespaces, method: str) -> None:
+    """Over TCP the other host refuses (RST), which is an answer."""
+    allowed = lab.run("b", "sysctl", "-n", "net.ipv4.ping_group_range").split()
+    lab.run("b", "sysctl", "-qw", "net.ipv4.ping_group_range=0 2147483647")
+    try:
+        addresses = (lab.address("a"), lab.address("a", 6))
+        found = json.loads(lab.run("b", sys.executable, "-c", PROBE, method, *addresses))
+    finally:
+        lab.run("b", "sysctl", "-qw", f"net.ipv4.ping_group_range={' '.join(allowed)}")
+    assert [one["address"] for one in found] == list(addresses)
+    assert all(one["method"] == method and one["answered"] and not one["minute"]["lost"] for one in found)
+    assert all(one["minute"]["sent"] >= 3 for one in found)

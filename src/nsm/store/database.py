@@ -109,8 +109,7 @@ CREATE TABLE job(
 CREATE INDEX job_schedule ON job(schedule, started_us);
 CREATE TABLE health_series(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE health_sample(
-  series INTEGER, ts INTEGER, value REAL NOT NULL, PRIMARY KEY(series, ts)) WITHOUT ROWID;
-CREATE INDEX health_sample_ts ON health_sample(ts)
+  series INTEGER, ts INTEGER, value REAL NOT NULL, PRIMARY KEY(series, ts)) WITHOUT ROWID
 """
 
 

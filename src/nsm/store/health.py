@@ -1,6 +1,6 @@
 """Figures of health, one value a series and minute: plain rows of ``nsm.db``, written by the health process.
 
-30 days of 50 series are 2 million rows of about 20 bytes; names stand once, in a table of their own.
+30 days of 50 series are 2.2 million rows, 51 MB (measured: 23.5 bytes a row); names stand once, in a table of their own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class HealthStore:
                 rows = [(number, ts, float(value)) for name, value in values.items()
                         if value is not None and (number := self._number(known, name)) is not None]  # fmt: skip
                 connection.executemany("INSERT OR REPLACE INTO health_sample VALUES (?,?,?)", rows)
-                connection.execute("DELETE FROM health_sample WHERE ts<?", (ts - keep_days * DAY_S,))
+                old = ts - keep_days * DAY_S
+                # By series, along the primary key: an index by time would double the table.
+                connection.executemany(
+                    "DELETE FROM health_sample WHERE series=? AND ts<?", [(number, old) for number in known.values()]
+                )
                 if len(known) >= SERIES_MAX:
                     connection.execute("DELETE FROM health_series WHERE id NOT IN (SELECT series FROM health_sample)")
         except sqlite3.Error as error:
