@@ -50,6 +50,34 @@ def test_it_lists_every_check_and_ends_with_0_on_a_fit_machine(home: Path, capsy
     assert main.run(["--data", str(home / "data"), "doctor", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["name"] for row in rows} == {
-        "python", "kernel cache", "capture", "libpcap", "data", "disk", "configuration",
+        "python", "kernel cache", "capture", "libpcap", "data", "disk", "configuration", "probes",
     }  # fmt: skip
     assert all(row["mend"] for row in rows if row["state"] != "ok")
+
+
+def test_the_self_test_says_where_a_marker_was_sent_and_whether_it_was_seen(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main.run(["--data", str(home / "data"), "doctor", "--self-test", "--json"])
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    row = next(row for row in rows if row["name"] == "self-test")
+    assert row["state"] in ("ok", "warn")
+    assert "private network namespace" in row["found"] or "loopback" in row["found"]
+    assert row["state"] == "ok" or row["mend"]
+
+
+def test_what_a_running_service_says_is_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from nsm.cli import doctor
+    from nsm.run import control
+
+    verdicts = [{"id": "drops", "state": "warn", "text": "t", "mend": "m"}, {"id": "clock", "state": "note", "text": "n",
+                "mend": ""}]  # fmt: skip
+    monkeypatch.setattr(control, "ask", lambda *_args, **_more: {"figures": {"verdicts": verdicts}})
+    found = list(doctor.service(tmp_path))
+    assert [(check.name, check.state) for check in found] == [("service: drops", "warn"), ("service: clock", "ok")]
+
+
+def test_without_a_service_nothing_is_said_of_it(tmp_path: Path) -> None:
+    from nsm.cli import doctor
+
+    assert list(doctor.service(tmp_path)) == []

@@ -43,6 +43,53 @@ INTERFACES: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
+HEALTH: dict[str, Any] = {
+    "processes": [
+        {"name": "supervisor", "pid": 10, "alive": True, "restarts": 0, "rss_bytes": 50 << 20, "cpu_pct": 0.9},
+        {"name": "analyst", "pid": None, "alive": False, "restarts": 3, "rss_bytes": 0, "cpu_pct": None},
+    ],
+    "queues": {"store": {"waiting": 2, "shed": 0}},
+    "store": {"state": "ok", "reason": "", "free_bytes": 70 << 30, "bulk_bytes": 3 << 30, "rows_stored": 18_204,
+              "rows_refused": 0, "bytes_dropped": 0, "errors": 0},
+    "workers": {"capture-eth0-0": {"iface": "eth0", "packets": 1_234_567, "drops": 9, "cut": 0, "live": 412}},
+    "figures": {
+        "ts": 1_700_000_000.0,
+        "machine": {"cpu_ratio": 0.12, "load_1min": 0.5, "memory_used_bytes": 2 << 30, "memory_total_bytes": 8 << 30,
+                    "disk_used_bytes": 30 << 30, "disk_free_bytes": 70 << 30, "disk_total_bytes": 100 << 30,
+                    "temperature_c": None, "clock_synchronised": True, "clock_stepped_s": 0.0},
+        "interfaces": [
+            {"name": "eth0", "up": True, "enabled": True, "mtu": 1500, "speed_mbit": 1000,
+             "counters": {"bytes_in": 9_000, "bytes_out": 700, "packets_in": 90, "packets_out": 7, "errors_in": 0,
+                          "errors_out": 0, "drops_in": 4, "drops_out": 0},
+             "rates": {"bytes_in": 512_000.0, "bytes_out": 9_000.0, "packets_in": 812.0, "packets_out": 40.0,
+                       "errors": 0.0, "drops": 0.0}},
+            {"name": "wlan0", "up": False, "enabled": True, "mtu": 1500, "speed_mbit": 0,
+             "counters": dict.fromkeys(("bytes_in", "bytes_out", "packets_in", "packets_out", "errors_in",
+                                        "errors_out", "drops_in", "drops_out"), 0), "rates": None},
+        ],
+        "probes": [
+            {"name": "gateway", "address": "192.168.1.1", "role": "gateway", "method": "icmp", "answered": True,
+             "jitter_ms": 0.4, "duplicates": 0, "raised": ["loss"],
+             "minute": {"sent": 60, "lost": 6, "late": 1, "p50_ms": 1.2, "p95_ms": 4.0, "max_ms": 9.5, "loss": 0.1},
+             "quarter": {"sent": 900, "lost": 9, "late": 1, "p50_ms": 1.1, "p95_ms": 3.0, "max_ms": 9.5, "loss": 0.01}},
+            {"name": "resolver", "address": "192.168.1.2", "role": "resolver", "method": "tcp", "answered": False,
+             "jitter_ms": None, "duplicates": 0, "raised": [],
+             "minute": {"sent": 60, "lost": 60, "late": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "loss": 1.0},
+             "quarter": {"sent": 0, "lost": 0, "late": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "loss": None}},
+        ],
+        "resolver": {"address": "192.168.1.2", "time_ms": 14.0, "rcode": 0},
+        "forecast": {"days_left": 41.5, "bytes_a_day": 1.7e9, "level": "ok", "reason": ""},
+        "verdicts": [
+            {"id": "drops", "state": "warn", "text": "9 packets (0.2%) were dropped in ten minutes.",
+             "mend": "nsm config set capture.ring_mb 128   or   nsm config set capture.workers 2"},
+            {"id": "mirror:eth0", "state": "note", "text": "On eth0 only this machine's own traffic is seen.",
+             "mend": "a mirror (SPAN) port of the switch"},
+            {"id": "clock", "state": "ok", "text": "The clock is synchronised.", "mend": ""},
+        ],
+    },
+}  # fmt: skip
+
+
 class ScriptedFeed:
     """A feed that says what the test pushes, from any thread."""
 
@@ -99,7 +146,8 @@ class ScriptedControl:
         return {"rows": gone.rows, "alerts": gone.alerts, "alerts_kept": gone.alerts_kept}
 
     async def health(self) -> dict[str, Any]:
-        return {"processes": [], "queues": {}, "store": {}}
+        self.calls.append(("health",))
+        return HEALTH
 
     async def job(self, kind: str, name: str, task: dict[str, Any], who: str) -> int:
         self.calls.append(("job", kind, name, task, who))

@@ -32,13 +32,19 @@ class Check(NamedTuple):
 @click.command(name="doctor", short_help="Check this machine and say what mends it.")
 @click.option("--warm", is_flag=True, help="Compile the kernels now (about 10 s, once).")
 @click.option("--fix", is_flag=True, help="Make directories, compile kernels; as root also install the service.")
+@click.option(
+    "--self-test", is_flag=True, help="Send a marker packet where nobody else is, and see whether it is captured."
+)
 @output.output_options
 @click.pass_obj
-def command(context: Context, warm: bool, fix: bool, form: str, output_file: str | None, raw: bool) -> None:
+def command(
+    context: Context, warm: bool, fix: bool, self_test: bool, form: str, output_file: str | None, raw: bool
+) -> None:  # fmt: skip
     """Check this machine and say what mends it.
 
     \b
-      nsm doctor                 permission, kernels, libraries, disk
+      nsm doctor                 permission, kernels, libraries, disk; of a running service: does it see enough?
+      nsm doctor --self-test     is a packet that was surely sent also captured?
       nsm doctor --warm          compile the kernels now and nothing else
       nsm doctor --json          the same as JSON lines
     """
@@ -52,6 +58,8 @@ def command(context: Context, warm: bool, fix: bool, form: str, output_file: str
         warm_kernels(context)
         install_service(context)
     found = list(checks(context))
+    if self_test:
+        found.append(capture_works())
     rows: list[Mapping[str, Any]] = [check._asdict() for check in found]
     with output.opened(output_file) as stream:
         output.write_rows(rows, Check._fields, form=form, to=stream, raw=raw, colour=context.colour)
@@ -68,6 +76,8 @@ def checks(context: Context) -> Iterator[Check]:
     yield data(context.data_dir())
     yield disk(context.data_dir())
     yield configuration(context)
+    yield echoes()
+    yield from service(context.data_dir())
 
 
 def python() -> Check:
@@ -142,6 +152,42 @@ def configuration(context: Context) -> Check:
     except NsmError as error:
         return Check("configuration", "fail", f"{error} ({error.where})", error.mend)
     return Check("configuration", "ok", f"{len(settings.fields)} settings, hash {settings.hash()}")
+
+
+def echoes() -> Check:
+    """How are gateway and resolver probed?"""
+    from nsm.health.ping import DATAGRAM, open_echo, open_raw
+
+    raw = open_raw(4)
+    way = open_echo(4, raw)
+    for sock in (raw, way.sock if way is not None else None):
+        if sock is not None:
+            sock.close()
+    if way is None:
+        mend = 'sudo sysctl -w net.ipv4.ping_group_range="0 2147483647"   or   sudo nsm run'
+        return Check("probes", "warn", "no ICMP allowed: probes are TCP connects (443, 53, 80)", mend)
+    return Check("probes", "ok", "ICMP datagram socket" if way.method == DATAGRAM else "ICMP raw socket (CAP_NET_RAW)")
+
+
+def service(directory: Path) -> Iterator[Check]:
+    """What a running service says of what it sees; nothing when none runs."""
+    from nsm.run.control import ask
+
+    try:
+        verdicts = ask(directory, "health", timeout_s=3.0)["figures"].get("verdicts", [])
+    except (NsmError, KeyError):
+        return
+    for one in verdicts:
+        state = {"note": "ok", "unknown": "ok"}.get(one["state"], one["state"])
+        yield Check(f"service: {one['id']}", state, one["text"], one["mend"])
+
+
+def capture_works() -> Check:
+    """Is a marker packet seen by a capture?"""
+    from nsm.run.self_test import self_test
+
+    outcome = self_test()
+    return Check("self-test", outcome.state, outcome.found, outcome.mend)
 
 
 def warm_kernels(context: Context) -> None:

@@ -37,6 +37,7 @@ from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket
 from nsm.run.live_view import LiveView, alert_row
 from nsm.run.outages import Outages
 from nsm.run.own_scans import OwnScans
+from nsm.run.sight import Sights
 from nsm.run.transport import Message, encode, records_of
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
@@ -94,7 +95,7 @@ class AnalystProcess:
         values = {key: value for key, value in task["values"].items() if key.rpartition(".")[0] in names}
         engine = Engine(read, load(sections, environ={}, flags=values))
         self._analyst = engine.analyst()
-        self._own_scans = OwnScans()
+        self._own_scans, self._sights = OwnScans(), Sights()
         self._analyst.unseen = self._own_scans.without
         self._home = Networks(engine.home)
         self._view = LiveView(self._home)
@@ -214,6 +215,7 @@ class AnalystProcess:
             self._view.seconds(records.seconds)
         if len(records.flows):
             self._view.flows(records.flows)
+            self._sights.flows(records.flows)
             self._exchange.flows(records.flows)
         self._eve.write(result.alerts, records)
 
@@ -311,7 +313,8 @@ class AnalystProcess:
 
     def _from_supervisor(self, message: Message) -> None:
         if message.kind == "capture":
-            self._load = message.header.pop("load")
+            self._load |= message.header.pop("load")
+            self._sights.own(message.header["interfaces"])
             self._capture = {"type": "capture", **message.header}
             self._publish("capture", self._capture)
         elif message.kind == "gap":
@@ -320,6 +323,8 @@ class AnalystProcess:
             self._keep_gap(header["from"], header["to"], header["process"], header["what"])
         elif message.kind == "job":
             self._publish("job", {"type": "job", **message.header})
+        elif message.kind == "health":
+            self._load |= message.header["v"]
         elif message.kind == "own_scan":
             self._own_scans.heard(message.header, int(time.time() * 1e6))
         elif message.kind == "findings":
@@ -374,7 +379,10 @@ class AnalystProcess:
         message["v"] |= self._load
         message["store"] = self._health
         queues = {link.name: {"waiting": len(link.waiting), "shed": link.shed} for link in self._links.values()}
-        self._last = {**message, "queues": {**queues, "store": {"waiting": self._store.waiting, "shed": 0}}}
+        self._last = {
+            **message, "queues": {**queues, "store": {"waiting": self._store.waiting, "shed": 0}},
+            "sight": self._sights.shape(self._interfaces), "workers": self._view.workers,
+        }  # fmt: skip
         self._publish("second", message)
 
 

@@ -108,6 +108,11 @@ class LiveView:
         """Note a worker's counters."""
         self._status[worker] = header
 
+    @property
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """The counters of each worker."""
+        return self._status
+
     def forget(self, worker: str) -> None:
         """A worker has gone."""
         self._status.pop(worker, None)

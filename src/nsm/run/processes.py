@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 RESTART_S: Final = (0.1, 0.5, 1.0, 2.0, 3.0)  # waits before a restart, by how often it died lately: back within 5 s
 LATELY_S: Final = 60.0
 STOP_S: Final = 5.0
+USE_S: Final = 0.9  # between two looks at the CPU of a process
 SETTLE_S: Final = 0.5  # from the start of a process to the moment when it is taken to work again
 
 Task = Callable[[], tuple[dict[str, Any], tuple[int, ...]]]
@@ -72,6 +73,7 @@ class Processes:
     def __init__(self, kept_open: int, on_change: Callable[[], None], on_back: Callable[[str, float], None]) -> None:
         self._kept_open, self._on_change, self._on_back = kept_open, on_change, on_back
         self._all: dict[str, Process] = {}
+        self._uses: dict[int | None, Use] = {}
 
     def add(self, name: str, module: str, task: Task) -> None:
         """Start a process, and keep it running until it is ended."""
@@ -97,7 +99,8 @@ class Processes:
             {"name": one.name, "pid": one.pid, "alive": one.pid is not None, "restarts": one.restarts}
             for one in self._all.values()
         ]
-        return [{**entry, "rss_bytes": _rss(entry["pid"]), "cpu_pct": None} for entry in (own, *others)]
+        self._uses = {entry["pid"]: self._uses.get(entry["pid"]) or Use(entry["pid"]) for entry in (own, *others)}
+        return [{**entry, **self._uses[entry["pid"]].look(time.monotonic())} for entry in (own, *others)]
 
     async def _keep(self, process: Process) -> None:
         """Start a process again whenever it ends without being told to."""
@@ -186,10 +189,24 @@ def _unexpected(process: Process, error: Exception) -> ServiceError:
     )
 
 
-def _rss(pid: int | None) -> int:
-    if pid is None:
-        return 0
-    try:
-        return int(psutil.Process(pid).memory_info().rss)
-    except psutil.Error:
-        return 0
+class Use:
+    """Memory and CPU of one process; looked at once a second at most, since shorter times say little about CPU."""
+
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
+        self._process: psutil.Process | None = None
+        self._looked = -USE_S
+        self._told: dict[str, Any] = {"rss_bytes": 0, "cpu_pct": None}
+
+    def look(self, now_s: float) -> dict[str, Any]:
+        """{rss_bytes, cpu_pct}; CPU in percent of one core, None until two looks."""
+        if self._pid is None or now_s - self._looked < USE_S:
+            return self._told
+        self._looked = now_s
+        try:
+            first, self._process = self._process is None, self._process or psutil.Process(self._pid)
+            cpu = self._process.cpu_percent(None)
+            self._told = {"rss_bytes": int(self._process.memory_info().rss), "cpu_pct": None if first else cpu}
+        except psutil.Error:
+            self._told = {"rss_bytes": 0, "cpu_pct": None}
+        return self._told

@@ -28,7 +28,7 @@ from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceEr
 from nsm.pipeline import HOME_NET
 from nsm.run.control import fault_of
 from nsm.run.job_desk import JOB_KINDS, Jobs
-from nsm.run.links import ANALYST, CONTROL, STORE, Splitter, listen, socket_path
+from nsm.run.links import ANALYST, CONTROL, HEALTH, STORE, Splitter, listen, socket_path
 from nsm.run.privileges import can_capture
 from nsm.run.processes import Processes
 from nsm.run.transport import Message, encode
@@ -82,6 +82,7 @@ class Supervisor:
         self._processes.add("store", "nsm.run.store_writer", self._store_task)
         self._processes.add("analyst", "nsm.run.analyst", self._analyst_task)
         self._processes.add("web", "nsm.run.web", self._web_task)
+        self._processes.add("health", "nsm.run.health_watch", self._health_task)
         teller = asyncio.create_task(self._tell_analyst())
         try:
             if self._demo:
@@ -102,14 +103,14 @@ class Supervisor:
         """Workers first, so that what they hold arrives; then the others."""
         await self._processes.end("capture")
         await asyncio.sleep(0.3)
-        for name in ("analyst", "web", "store"):
+        for name in ("health", "analyst", "web", "store"):
             await self._processes.end(name)
 
     def _gap(self, name: str, died: float) -> None:
         """A process is back: say what was not watched meanwhile."""
         what = {
             "analyst": "Detection was interrupted; packets were kept.", "store": "Storing was interrupted; rows were kept.",
-            "web": "The page was interrupted.",
+            "web": "The page was interrupted.", "health": "Probes of health were interrupted.",
         }.get(name, "Packets were not seen while a capture process was started again.")  # fmt: skip
         asyncio.get_running_loop().create_task(
             self._news("gap", {"what": what, "from": died, "to": time.time(), "process": name})
@@ -138,6 +139,15 @@ class Supervisor:
         number = self._listening.fileno()
         settings = msgspec.to_builtins(self._settings.section("serve"))
         return {**self._common(), "settings": settings, "fd": number}, (number,)
+
+    def _health_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
+        from nsm.health.ping import open_raw  # late: it is the health process that sends
+
+        opened = [(version, open_raw(version)) for version in (4, 6)] if not self._demo else []
+        sockets = {str(version): sock.detach() for version, sock in opened if sock is not None}
+        settings = msgspec.to_builtins(self._settings.section("health"))
+        task = {**self._common(), "settings": settings, "demo": bool(self._demo), "sockets": sockets}
+        return task, tuple(sockets.values())
 
     def _worker_task(self, name: str, iface: str, group: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
         from nsm.run.engine import Engine  # late: the engine is the workers', but their settings are made here
@@ -340,10 +350,10 @@ class Supervisor:
     async def _health(self) -> dict[str, Any]:
         second = await self._second()
         return {
-            "processes": self._processes.health(),
-            "queues": second.get("queues", {}),
-            "store": second.get("store", {}),
-        }
+            "processes": self._processes.health(), "queues": second.get("queues", {}),
+            "store": second.get("store", {}), "capture": self._shape(), "workers": second.get("workers", {}),
+            "figures": await self._last(HEALTH),
+        }  # fmt: skip
 
     async def _status(self) -> dict[str, Any]:
         """Everything that ``nsm status`` shows; ``second`` is empty while the analyst does not answer."""
@@ -355,9 +365,13 @@ class Supervisor:
 
     async def _second(self) -> dict[str, Any]:
         """The analyst's last second; empty while it does not answer."""
+        return await self._last(ANALYST)
+
+    async def _last(self, name: str) -> dict[str, Any]:
+        """What a process says of now; empty while it does not answer."""
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(LOOK_S):
-                reader, writer = await asyncio.open_unix_connection(socket_path(self._runtime, ANALYST))
+                reader, writer = await asyncio.open_unix_connection(socket_path(self._runtime, name))
                 try:
                     writer.write(encode("last", {}))
                     splitter = Splitter()

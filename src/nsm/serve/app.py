@@ -29,6 +29,7 @@ from nsm.serve.page import STATIC, Page
 from nsm.serve.settings import ServeSettings
 from nsm.serve.state import LiveState
 from nsm.store.accounts import Accounts
+from nsm.store.health import HealthStore
 from nsm.store.jobs import JobStore
 from nsm.store.reader import Reader
 from nsm.store.scans import ScanStore
@@ -49,7 +50,7 @@ def create_app(
     The caller makes and closes reader and accounts, and binds the socket (``nsm.serve.settings.bind``).
     """
     state, gate = LiveState(), Gate(accounts, settings)
-    jobs, scans = JobStore(data_dir), ScanStore(data_dir)
+    jobs, scans, health = JobStore(data_dir), ScanStore(data_dir), HealthStore(data_dir)
     live = Live(state, control, gate, accounts, settings)
 
     @contextlib.asynccontextmanager
@@ -61,14 +62,14 @@ def create_app(
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
-        jobs.close()
-        scans.close()
+        for store in (jobs, scans, health):
+            store.close()
 
     api = FastAPI(title="netsecmonitor", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
                   openapi_url="/api/v1/openapi.json")  # fmt: skip
     api.state.services = Services(
         state=state, live=live, control=control, reader=reader, accounts=accounts, gate=gate, events=EventLog(reader),
-        settings=settings, data_dir=data_dir, jobs=jobs, scans=scans,
+        settings=settings, data_dir=data_dir, jobs=jobs, scans=scans, health=health,
     )  # fmt: skip
     problems.install(api)
     # Answers hold no secret beside what a stranger chose (BREACH): the CSRF token comes alone, and below this size.

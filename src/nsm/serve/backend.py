@@ -89,7 +89,10 @@ class Control(Protocol):
         ...
 
     async def health(self) -> dict[str, Any]:
-        """{processes: [{name, pid, alive, restarts, rss_bytes, cpu_pct}], queues: {...}, store: {...}}."""
+        """{processes: [{name, pid, alive, restarts, rss_bytes, cpu_pct}], queues, store, workers, figures}.
+
+        ``figures`` are those of the health process: {ts, machine, interfaces, probes, resolver, forecast, verdicts}.
+        """
         ...
 
     async def job(self, kind: str, name: str, task: dict[str, Any], who: str) -> int:

@@ -19,6 +19,7 @@ from nsm.serve.match import parse
 from nsm.serve.settings import ServeSettings
 from nsm.serve.state import LiveState
 from nsm.store.accounts import Accounts, Session
+from nsm.store.health import HealthStore
 from nsm.store.jobs import JobStore
 from nsm.store.queryspec import moment_us
 from nsm.store.reader import Reader
@@ -41,6 +42,7 @@ class Services(msgspec.Struct, frozen=True):
     data_dir: Path
     jobs: JobStore
     scans: ScanStore
+    health: HealthStore
 
 
 def services(request: Request) -> Services:

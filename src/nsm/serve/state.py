@@ -69,6 +69,11 @@ class LiveState:
             return {"score": None, "reason": "Capture is stopped", "deductions": []}
         return self._second.get("score") or {"score": None, "reason": "Learning", "deductions": []}
 
+    @property
+    def threats(self) -> dict[str, Any]:
+        """Numbers of alerts: {by_kind, by_severity}."""
+        return self._second.get("threats") or {"by_kind": {}, "by_severity": {}}
+
     def snapshot(self) -> dict[str, Any]:
         """All that a page needs at first; the frame ``snapshot``."""
         return {
@@ -106,7 +111,7 @@ class LiveState:
 
     def _latest(self) -> dict[str, Any]:
         second = self._second
-        threats = second.get("threats") or {"by_kind": {}, "by_severity": {}}
+        threats = self.threats
         return {
             "drops": second.get("drops") or {},
             "top": list(second.get("talkers") or ())[:TALKERS_MAX],

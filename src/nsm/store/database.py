@@ -106,7 +106,10 @@ CREATE TABLE job(
   id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, schedule INTEGER NOT NULL,
   who TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL,
   result TEXT NOT NULL);
-CREATE INDEX job_schedule ON job(schedule, started_us)
+CREATE INDEX job_schedule ON job(schedule, started_us);
+CREATE TABLE health_series(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE health_sample(
+  series INTEGER, ts INTEGER, value REAL NOT NULL, PRIMARY KEY(series, ts)) WITHOUT ROWID
 """
 
 

@@ -76,6 +76,7 @@ class Health(msgspec.Struct, frozen=True):
     segments_made: int
     files_damaged: int
     errors: int
+    bytes_dropped: int = 0
 
 
 class ClearCounts(msgspec.Struct, frozen=True):

@@ -72,7 +72,9 @@ class Writer:
         self._caps = Caps(settings.keys_minute_max, settings.keys_hour_max)
         self._space = Space(directory, settings)
         self._capsules = CapsuleWriter(directory, settings.capsule_bytes_max, settings.capsules_per_second_max)
-        self._count = dict.fromkeys(("stored", "known", "refused", "rows", "rows_refused", "near_misses", "errors"), 0)
+        self._count = dict.fromkeys(
+            ("stored", "known", "refused", "rows", "rows_refused", "near_misses", "errors", "bytes_dropped"), 0
+        )
         with transaction(self._connection):
             orphans, missing = registry.put_in_order(self._connection, directory)
         log.info("store opened directory=%s orphans_removed=%d files_missing=%d", directory, orphans, missing)
@@ -132,7 +134,7 @@ class Writer:
         return Health(
             space.state, space.reason, space.free_bytes, size, waiting, count["stored"], count["known"],
             count["refused"], count["rows"], count["rows_refused"], self._capsules.dropped, count["near_misses"],
-            self._compactor.made, self._compactor.damaged, count["errors"],
+            self._compactor.made, self._compactor.damaged, count["errors"], count["bytes_dropped"],
         )  # fmt: skip
 
     def close(self) -> None:
@@ -241,7 +243,7 @@ class Writer:
             registry.empty_trash(self._connection, self._directory, 1 << 62)
             # When somebody else has filled the disk, losing our history would not help: keep it, and say so.
             if 0 < short <= retention.bulk_bytes(self._connection):
-                retention.drop_largest(self._connection, short, self._now())
+                self._count["bytes_dropped"] += retention.drop_largest(self._connection, short, self._now())
                 registry.empty_trash(self._connection, self._directory, 1 << 62)
         except sqlite3.Error as error:
             self._failed(error)
@@ -250,6 +252,7 @@ class Writer:
     def _retain(self) -> None:
         connection, settings = self._maintenance, self._settings
         with self._lock:
+            before = retention.bulk_bytes(connection)
             retention.drop_old(connection, self._directory, settings, self._now())
             at_us = self._now() + settings.trash_delay_s * 1_000_000
             surplus = retention.bulk_bytes(connection) - self._space.size_max_bytes
@@ -258,6 +261,7 @@ class Writer:
                 surplus = max(surplus, settings.free_early_bytes - soon_free)
             if 0 < surplus <= retention.bulk_bytes(connection):
                 retention.drop_largest(connection, surplus, at_us)
+            self._count["bytes_dropped"] += before - retention.bulk_bytes(connection)
             registry.empty_trash(connection, self._directory, self._now())
 
     def _background(self) -> None:

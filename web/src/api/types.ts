@@ -231,3 +231,54 @@ export interface AlertPage {
   rev: number
 }
 export interface LogCounts { rows: number, flows: number, alerts: number, from: number, to: number }
+
+export interface Verdict { id: string, state: 'ok' | 'note' | 'warn' | 'fail' | 'unknown', text: string, mend: string }
+export interface ProcessHealth { name: string, pid: number | null, alive: boolean, restarts: number, rss_bytes: number, cpu_pct: number | null }
+export interface MachineHealth {
+  cpu_ratio: number | null
+  load_1min: number
+  memory_used_bytes: number
+  memory_total_bytes: number
+  disk_used_bytes: number
+  disk_free_bytes: number
+  disk_total_bytes: number
+  temperature_c: number | null
+  clock_synchronised: boolean | null
+}
+export interface InterfaceHealth {
+  name: string
+  up: boolean
+  enabled: boolean
+  mtu: number
+  speed_mbit: number
+  counters: { errors_in: number, errors_out: number, drops_in: number, drops_out: number }
+  rates: { bytes_in: number, bytes_out: number, packets_in: number, packets_out: number } | null
+}
+export interface ProbeWindow { sent: number, lost: number, late: number, p50_ms: number | null, p95_ms: number | null, max_ms: number | null, loss: number | null }
+export interface Probe {
+  name: string
+  address: string
+  role: string
+  method: string
+  answered: boolean
+  jitter_ms: number | null
+  raised: string[]
+  minute: ProbeWindow
+  quarter: ProbeWindow
+}
+export interface LogLine { ts: string, level: string, part: string, message: string }
+export interface Health {
+  verdicts: Verdict[]
+  processes: ProcessHealth[]
+  queues: Record<string, { waiting: number, shed: number }>
+  store: { state?: string, bulk_bytes?: number, rows_stored?: number, free_bytes?: number, errors?: number }
+  machine: MachineHealth | null
+  interfaces: InterfaceHealth[]
+  probes: Probe[]
+  resolver: { address?: string, time_ms?: number | null } | null
+  forecast: { days_left: number | null, bytes_a_day: number | null, level: string, reason: string } | null
+  log: LogLine[] | null
+  fault: { title: string, where: string, mend: string } | null
+}
+/** Name of a series -> its [s UTC, value], oldest first. */
+export type HealthHistory = Record<string, [number, number][]>

@@ -1,4 +1,4 @@
-"""Numbers of now and of a time: overview, score, series, top lists, health."""
+"""Numbers of now and of a time: overview, score, series, top lists."""
 
 from __future__ import annotations
 
@@ -48,9 +48,3 @@ def top(
         "from": iso(times[0]),
         "to": iso(times[1]),
     }
-
-
-@SPEC.get("/health")
-async def health(use: Uses, _session: Reads) -> dict[str, Any]:
-    """Processes, queues and store, as the supervisor sees them; with the gaps of this run."""
-    return {**await use.control.health(), "gaps": list(use.state.gaps), "last_second": use.state.last_ts}
