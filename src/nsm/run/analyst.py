@@ -322,6 +322,8 @@ class AnalystProcess:
             self._publish("job", {"type": "job", **message.header})
         elif message.kind == "own_scan":
             self._own_scans.heard(message.header, int(time.time() * 1e6))
+        elif message.kind == "channel":
+            self._outages.channel(message.header["name"], message.header["fails"])
         elif message.kind == "findings":
             self._raise([msgspec.convert(item, Finding) for item in message.header["findings"]])
         elif message.kind == "cleared":

@@ -16,6 +16,7 @@ from typing import Final
 from nsm.run.transport import Message, decode, lengths_of
 
 ANALYST, LIVE, STORE, CONTROL = "analyst.sock", "live.sock", "store.sock", "control.sock"
+NOTIFY: Final = "notify.sock"
 RETRY_S: Final = 0.2
 RECEIVE_BYTES: Final = 1 << 20
 KEPT_BYTES: Final = 64 * 1024 * 1024

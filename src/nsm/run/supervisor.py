@@ -29,6 +29,7 @@ from nsm.pipeline import HOME_NET
 from nsm.run.control import fault_of
 from nsm.run.job_desk import JOB_KINDS, Jobs
 from nsm.run.links import ANALYST, CONTROL, STORE, Splitter, listen, socket_path
+from nsm.run.notice_control import NOTIFY_KINDS, ask_notifier, notify_task, notify_wanted
 from nsm.run.privileges import can_capture
 from nsm.run.processes import Processes
 from nsm.run.transport import Message, encode
@@ -82,6 +83,8 @@ class Supervisor:
         self._processes.add("store", "nsm.run.store_writer", self._store_task)
         self._processes.add("analyst", "nsm.run.analyst", self._analyst_task)
         self._processes.add("web", "nsm.run.web", self._web_task)
+        if not self._demo and notify_wanted(self._settings):  # what the demo makes up is nobody's news
+            self._processes.add("notifier", "nsm.run.notifier", self._notifier_task)
         teller = asyncio.create_task(self._tell_analyst())
         try:
             if self._demo:
@@ -102,14 +105,14 @@ class Supervisor:
         """Workers first, so that what they hold arrives; then the others."""
         await self._processes.end("capture")
         await asyncio.sleep(0.3)
-        for name in ("analyst", "web", "store"):
+        for name in ("analyst", "web", "notifier", "store"):
             await self._processes.end(name)
 
     def _gap(self, name: str, died: float) -> None:
         """A process is back: say what was not watched meanwhile."""
         what = {
             "analyst": "Detection was interrupted; packets were kept.", "store": "Storing was interrupted; rows were kept.",
-            "web": "The page was interrupted.",
+            "web": "The page was interrupted.", "notifier": "Messages were interrupted; none is lost.",
         }.get(name, "Packets were not seen while a capture process was started again.")  # fmt: skip
         asyncio.get_running_loop().create_task(
             self._news("gap", {"what": what, "from": died, "to": time.time(), "process": name})
@@ -138,6 +141,10 @@ class Supervisor:
         number = self._listening.fileno()
         settings = msgspec.to_builtins(self._settings.section("serve"))
         return {**self._common(), "settings": settings, "fd": number}, (number,)
+
+    def _notifier_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
+        page = page_address(self._settings.section("serve"), "/", self._listening.getsockname()[1])
+        return {**self._common(), "page": page, **notify_task(self._settings)}, ()
 
     def _worker_task(self, name: str, iface: str, group: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
         from nsm.run.engine import Engine  # late: the engine is the workers', but their settings are made here
@@ -294,6 +301,7 @@ class Supervisor:
             "start": lambda: self.start(header.get("iface"), header.get("bpf")), "stop": self.stop, "state": self._now,
             "clear": lambda: self._clear(bool(header.get("keep_noted", True))), "health": self._health,
             "status": self._status, "own_scan": lambda: self._own_scan(header),
+            **{kind: functools.partial(ask_notifier, self._runtime, kind, header) for kind in NOTIFY_KINDS},
         }  # fmt: skip
         try:
             if message.kind in JOB_KINDS:

@@ -106,7 +106,16 @@ CREATE TABLE job(
   id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, name TEXT NOT NULL, schedule INTEGER NOT NULL,
   who TEXT NOT NULL, started_us INTEGER NOT NULL, ended_us INTEGER NOT NULL, state TEXT NOT NULL, text TEXT NOT NULL,
   result TEXT NOT NULL);
-CREATE INDEX job_schedule ON job(schedule, started_us)
+CREATE INDEX job_schedule ON job(schedule, started_us);
+CREATE TABLE notice(
+  id TEXT PRIMARY KEY, seq INTEGER NOT NULL, channel TEXT NOT NULL, title TEXT NOT NULL, json BLOB NOT NULL,
+  made_us INTEGER NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL, due_us INTEGER NOT NULL,
+  ended_us INTEGER NOT NULL, error TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX notice_queue ON notice(channel, state, due_us);
+CREATE TABLE notice_told(
+  channel TEXT, alert TEXT, rev INTEGER, severity INTEGER NOT NULL, at_us INTEGER NOT NULL,
+  PRIMARY KEY(channel, alert, rev)) WITHOUT ROWID;
+CREATE INDEX notice_told_at ON notice_told(at_us)
 """
 
 
