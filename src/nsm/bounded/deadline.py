@@ -29,5 +29,8 @@ def deadline(seconds: float, sock: Callable[[], socket.socket | None]) -> Iterat
         if over.is_set():
             raise TimeoutError from error
         raise
+    else:
+        if over.is_set():  # what was read up to there may look whole
+            raise TimeoutError
     finally:
         timer.cancel()

@@ -31,7 +31,7 @@ class AppriseSettings(msgspec.Struct, frozen=True):
 
 
 class AppriseUrl:
-    """One address. What apprise logs holds addresses with their passwords, so it is silenced."""
+    """One address. What apprise and its HTTP library log holds addresses with their passwords: they are silenced."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
         self._url, self._timeout_s = url, timeout_s
@@ -40,7 +40,8 @@ class AppriseUrl:
         """Deliver, or raise DeliveryError; the reason is not told, since it may hold the address."""
         from apprise import Apprise, NotifyFormat, NotifyType  # late: it loads a hundred services
 
-        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        for name in ("apprise", "urllib3"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         service = Apprise()
         if not service.add(_with_timeouts(self._url, self._timeout_s)):
             raise DeliveryError(

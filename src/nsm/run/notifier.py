@@ -28,12 +28,13 @@ from nsm.run.child import begin
 from nsm.run.control import fault_of
 from nsm.run.feed import SocketFeed
 from nsm.run.links import ANALYST, LIVE, NOTIFY, Sender, Splitter, listen, socket_path
-from nsm.run.notice_channels import Outlet, outlets
+from nsm.run.notice_channels import outlets
 from nsm.run.notice_courier import Courier
 from nsm.run.notice_day import day_of
 from nsm.run.notice_desk import Desk
 from nsm.run.notice_rules import daily_due, day_before, local, rules_of
-from nsm.run.notice_words import Scene, daily_notice, notice_of, trial_notice, unsure_notice
+from nsm.run.notice_trial import trial
+from nsm.run.notice_words import Scene, daily_notice, notice_of, unsure_notice
 from nsm.run.transport import Message, encode
 from nsm.store.notices import NoticeStore
 
@@ -207,22 +208,10 @@ class Notifier:
         if name in self._testing:
             raise DeliveryError(f"{name}: a test is under way")
         self._testing.add(name)
-        self._made += 1
-        notice = trial_notice(f"{self._boot}-{self._made}", time.time(), self._scene)
         try:
-            await asyncio.to_thread(deliver, self._desks[name][1].outlet, notice)
+            await asyncio.to_thread(trial, self._desks[name][1].outlet, self._scene.link)
         finally:
             self._testing.discard(name)
-
-
-def deliver(outlet: Outlet, notice: Notice) -> None:
-    """Send one message now; DeliveryError when it does not arrive, whatever the channel raised."""
-    try:
-        outlet.open().send(notice)
-    except NsmError:
-        raise
-    except Exception as error:  # noqa: BLE001 - its text may hold a secret
-        raise DeliveryError(f"{outlet.name}: {type(error).__name__}") from None
 
 
 def main() -> None:
