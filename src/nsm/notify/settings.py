@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from nsm.settings.section import Count, Seconds, SettingsSection
+from nsm.settings.section import Seconds, SettingsSection
 
 Word = Literal["info", "low", "medium", "high", "critical"]
 
@@ -40,7 +40,7 @@ class NotifySettings(msgspec.Struct, frozen=True):
     """A message that failed so often is given up, and told as an outage: by default after two hours."""
     retry_s: Seconds = 5.0
     """The wait before the second try; it doubles with each, up to half an hour."""
-    queue_max: Annotated[Count, msgspec.Meta(ge=1)] = 500
+    queue_max: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 500
     """Messages that wait for one channel; beyond, the oldest is given up and counted."""
 
     def __post_init__(self) -> None:

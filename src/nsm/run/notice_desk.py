@@ -42,6 +42,7 @@ class Desk:
         self._rules, self._zone = rules, zone
         self._filter, self._rate = Filter(rules), Rate(rules.per_hour)
         self._groups: dict[Key, tuple[float, dict[str, Alert]]] = {}  # when it is due, its alerts
+        self._keys: dict[str, Key] = {}  # of each alert in a group: it stays there, whatever its next update says
         self._held: dict[str, Alert] = {}
         self._last: LruDict[Key, _Last] = LruDict(GROUPS_MAX, _Last)
         self._waiting = 0
@@ -58,7 +59,8 @@ class Desk:
 
     def offer(self, alert: Alert, now: float) -> None:
         """Take an alert that ``wants`` wants; the same alert again replaces what waits of it."""
-        key = (alert.finding.detector, alert.finding.src_ip or next(iter(alert.finding.actors), ""))
+        source = alert.finding.src_ip or next(iter(alert.finding.actors), "")
+        key = self._keys.get(alert.id, (alert.finding.detector, source))
         held = self._held.get(alert.id)
         if held is not None and alert.severity <= held.severity:
             self._held[alert.id] = alert
@@ -78,6 +80,7 @@ class Desk:
             if self._full():
                 return
             self._waiting += 1
+            self._keys[alert.id] = key
         alerts[alert.id] = alert
         if alert.severity > self._last[key].severity:
             self._groups[key] = (min(due, now + self._rules.group_s), alerts)
@@ -97,6 +100,8 @@ class Desk:
 
     def _group(self, key: Key, now: float) -> Parcel | None:
         alerts = tuple(self._groups.pop(key)[1].values())
+        for alert in alerts:
+            del self._keys[alert.id]
         worst = max(alert.severity for alert in alerts)
         if not self._may(worst, now):
             self._held |= {alert.id: alert for alert in alerts}

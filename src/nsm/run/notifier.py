@@ -46,6 +46,7 @@ MARK_S: Final = 30.0  # ours: a longer one only means that more is read again af
 AGAIN_S: Final = (0.0, 3.0, 15.0)  # after the feed is there: alerts of the gap reach the store only then
 OVERLAP_US: Final = 600 * 1_000_000  # alerts have the time of their packets, which may be older than the alert
 BACK_US: Final = 24 * 3_600 * 1_000_000  # further back nothing is read again: it is no news
+FIRST_US: Final = 60 * 1_000_000  # at the first start: what came while the processes started; older alerts are history
 END_S: Final = 3.0  # for the messages in hand, when the process is asked to end
 
 
@@ -97,8 +98,8 @@ class Notifier:
         now_us = int(now * 1e6)
         first = self._store.mark("first")
         if first is None:
-            self._store.set_mark("first", now_us)
-            first = now_us
+            first = now_us - FIRST_US
+            self._store.set_mark("first", first)
         seen = self._store.mark("seen") or now_us
         self._since = max(first, seen - OVERLAP_US, now_us - BACK_US)
         at = local(now, self._scene.zone)
