@@ -132,6 +132,7 @@ class Running:
         return answer_of(asyncio.run(ask_notifier(self.runtime, kind, header)))
 
     def state(self, name: str) -> dict[str, Any]:
+        assert until(lambda: self.ask()["channels"])  # it may just have been started
         return next(one for one in self.ask()["channels"] if one["name"] == name)
 
     def said(self) -> str:
@@ -311,7 +312,7 @@ def test_once_a_day_people_are_told_what_changed(tmp_path: Path) -> None:
     outbox.close()
 
 
-def test_a_hanging_test_fails_like_a_delivery(tmp_path: Path) -> None:
+def test_a_test_fails_like_a_delivery(tmp_path: Path) -> None:
     with http_receiver(500) as hook, running(tmp_path, web(hook)) as one:
         assert until(lambda: Path(socket_path(one.runtime, NOTIFY)).exists())
         with pytest.raises(DeliveryError, match="answered 500"):
