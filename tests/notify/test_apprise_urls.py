@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 
@@ -47,3 +48,9 @@ def test_an_address_that_it_does_not_know() -> None:
     with pytest.raises(DeliveryError, match="does not know an address like bogus://") as caught:
         AppriseUrl("bogus://hunter2", 1.0).send(notice())
     assert "hunter2" not in repr(caught.value)
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    with pytest.raises(DeliveryError, match="the library apprise is not installed"):
+        AppriseUrl("json://127.0.0.1:1/", 1.0).send(notice())

@@ -38,8 +38,12 @@ class AppriseUrl:
 
     def send(self, notice: Notice) -> None:
         """Deliver, or raise DeliveryError; the reason is not told, since it may hold the address."""
-        from apprise import Apprise, NotifyFormat, NotifyType  # late: it loads a hundred services
-
+        try:
+            from apprise import Apprise, NotifyFormat, NotifyType  # late: it loads a hundred services
+        except ImportError:
+            raise DeliveryError(
+                "the library apprise is not installed", where="notify.apprise_urls", mend="pip install apprise"
+            ) from None
         for name in ("apprise", "urllib3"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         service = Apprise()
