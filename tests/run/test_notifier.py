@@ -30,7 +30,9 @@ from nsm.run.notifier import Notifier
 from nsm.run.transport import encode
 from nsm.settings.load import load
 from nsm.settings.section import SettingsSection
+from nsm.store.findings import add_hosts
 from nsm.store.notices import NoticeStore
+from nsm.store.records import HostSeen
 from tests.notify.notices import alert
 from tests.notify.receivers import Hook, datagram_collector, http_receiver, mail_receiver, refused_port, until
 from tests.serve.kit import Store
@@ -186,7 +188,7 @@ def test_one_that_hangs_refuses_or_fails_leaves_the_others_unharmed(tmp_path: Pa
             for number in range(1, 4):
                 pushed = time.monotonic()
                 one.analyst.push(now_alert(number, src_ip=f"10.0.0.{number}"))
-                assert until(lambda number=number: len(box.mails) == len(collector.lines) == number)  # type: ignore[misc]
+                assert until(lambda number=number: len(box.mails) == len(collector.lines) == number)
                 assert time.monotonic() - pushed < 3.0
             assert hanging.asked == 1
             assert until(lambda: one.analyst.fails("apprise_json") and one.analyst.fails("apprise_json_2"), 20)
@@ -295,6 +297,8 @@ def test_a_notifier_is_wanted_when_a_channel_is_set(tmp_path: Path, monkeypatch:
 def test_once_a_day_people_are_told_what_changed(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.add(Rows.empty(FLOW), alerts=[now_alert(1), alert(2, now=time.time() - 3 * 86_400)])
+    with store._writer._connection as database:
+        add_hosts(database, (HostSeen("192.168.1.77", int(time.time() * 1e6) - 1_000_000, 1, name="tv"),))
     store.close()
     channels = {**web(1), "syslog": {"host": "127.0.0.1", "port": 1}}
     settings = msgspec.to_builtins(NotifySettings(daily_hour=0))
@@ -308,7 +312,8 @@ def test_once_a_day_people_are_told_what_changed(tmp_path: Path) -> None:
     assert (outbox.counts("webhook"), outbox.counts("syslog")) == ({"waiting": 1}, {})
     taken = outbox.take("webhook")
     assert taken is not None
-    assert taken.notice.title == "Since yesterday: 1 alert, 0 new hosts, 0 scan differences"
+    assert "192.168.1.77 tv" in taken.notice.text
+    assert taken.notice.title == "Since yesterday: 1 alert, 1 new host, 0 scan differences"
     outbox.close()
 
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import msgspec
 
+from nsm.model.address import text
 from nsm.model.finding import Alert
 from nsm.model.notice import Notice, alert_of
 from nsm.store.database import open_database, transaction
-from nsm.store.shape import bytes_text
 
 WAITING, TRYING, SENT, DEAD, UNSURE, DROPPED = "waiting", "trying", "sent", "dead", "unsure", "dropped"
 HISTORY_MAX: Final = 10_000  # ours: messages that ended, and are still listed
@@ -148,7 +148,7 @@ class NoticeStore:
         """(address, name) of own hosts first seen in that time, the oldest first."""
         sql = "SELECT address, name FROM host WHERE local<>0 AND first_seen>=? AND first_seen<? ORDER BY first_seen LIMIT ?"
         rows = self._all(sql, (start_us, stop_us, limit))
-        return tuple((bytes_text(address), name) for address, name in rows)
+        return tuple((text(*(int.from_bytes(half, "big") for half in (at[:8], at[8:]))), name) for at, name in rows)
 
     def mark(self, name: str) -> int | None:
         """A number kept under that name; None when there is none."""
