@@ -241,16 +241,29 @@ def test_killed_in_the_middle_of_a_delivery_it_says_so_and_does_not_repeat_it(tm
         assert one.state("webhook")["counts"] == {"sent": 2, "unsure": 1}
 
 
-def test_killed_again_and_again_under_load_nothing_comes_twice(tmp_path: Path) -> None:
+def test_killed_again_and_again_under_load_nothing_comes_twice_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    store, all_ids = Store(tmp_path), set[str]()
     with http_receiver() as hook, running(tmp_path, web(hook), per_hour=0) as one:
         for turn in range(4):
-            one.analyst.push(*(now_alert(turn * 100 + n, src_ip=f"10.{turn}.0.{n}") for n in range(15)))
+            alerts = [now_alert(turn * 100 + n, src_ip=f"10.{turn}.0.{n}") for n in range(15)]
+            all_ids |= {made.id for made in alerts}
+            store.add(Rows.empty(FLOW), alerts=alerts)
+            one.analyst.push(*alerts)
             time.sleep(0.05 * turn)
             one.kill()
             one.start()
-        assert until(lambda: one.state("webhook")["counts"].get("waiting", 0) == 0, 20)
+        unsure: list[str] = []
+
+        def known() -> set[str]:
+            unsure[:] = [body["text"] for body in hook.bodies() if body["kind"] == "unsure"]
+            return {*told(hook), *(found for found in all_ids if any(f"explain {found}\n" in text for text in unsure))}
+
+        assert until(lambda: known() == all_ids, 20)
+        time.sleep(0.5)
     assert len(told(hook)) == len(set(told(hook)))
     assert len({body["id"] for body in hook.bodies()}) == len(hook.got)
+    assert len(unsure) <= 4
+    store.close()
 
 
 def test_what_fails_is_tried_again_and_given_up_after_so_many_tries(tmp_path: Path) -> None:
