@@ -4,7 +4,7 @@ ARGS ?=
 SETUP = $(PYTHON) scripts/setup.py
 BIN = .venv/bin
 
-.PHONY: run install dev page check test wheel lock bench services fuzz soak docs clean
+.PHONY: run install dev page check test wheel lock bench services screenshots fuzz soak docs clean
 
 run: ## set up, then start the monitor: make run ARGS="-i eth0"
 	@$(SETUP) run page warm
@@ -23,7 +23,7 @@ check: dev ## the quick checks: format, lint, types, imports, fast tests
 	@$(SETUP) check fast
 
 test: ## everything; installs Debian packages that tests need when it may
-	@scripts/system-deps net lab clients oracle browser
+	@scripts/system-deps net lab clients oracle browser pdf
 	@$(SETUP) dev page warm check test
 
 wheel: page ## dist/*.whl with the page in it
@@ -45,6 +45,11 @@ services: ## recognise some forty real servers from Debian's packages, which thi
 	@scripts/system-deps net services
 	@$(SETUP) dev warm
 	@$(BIN)/python -m pytest -q tests/live/test_services.py && $(BIN)/python bench/services.py community anonymous run
+
+screenshots: ## every page in light and dark, wide and narrow, over the demo: build/screenshots
+	@scripts/system-deps browser
+	@$(SETUP) dev page warm
+	@$(BIN)/python lab/screenshots.py $(ARGS)
 
 soak: ## hours of replayed traffic, by hand
 	@$(SETUP) dev warm

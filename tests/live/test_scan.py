@@ -90,7 +90,7 @@ class Done:
 
 def command(lab: Namespaces, *arguments: str, prefix: tuple[str, ...] = ()) -> list[str]:
     return [
-        "ip", "netns", "exec", lab.name("a"), *prefix, sys.executable, "-m", "nsm", "scan", "--json", *arguments,
+        "ip", "netns", "exec", lab.name("a"), *prefix, sys.executable, "-m", "nsm", "scan", "--json", "--no-services", *arguments,
     ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-import { LayoutDashboard, Radar, SlidersHorizontal } from '@lucide/vue'
+import { FileText, LayoutDashboard, Radar, SlidersHorizontal } from '@lucide/vue'
 import type { Component } from 'vue'
 
 /** A page that the rail leads to. */
@@ -8,5 +8,6 @@ export interface PageEntry { name: string, path: string, icon: Component, load: 
 export const PAGES: readonly PageEntry[] = [
   { name: 'overview', path: '/', icon: LayoutDashboard, load: () => import('./pages/OverviewPage.vue') },
   { name: 'scans', path: '/scans', icon: Radar, load: () => import('./pages/ScansPage.vue') },
+  { name: 'reports', path: '/reports', icon: FileText, load: () => import('./pages/ReportsPage.vue') },
   { name: 'settings', path: '/settings', icon: SlidersHorizontal, load: () => import('./pages/SettingsPage.vue') },
 ]

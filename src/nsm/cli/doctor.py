@@ -16,6 +16,7 @@ from nsm.cli.context import Context
 from nsm.errors import NsmError
 
 CAP_NET_RAW: Final = 13  # linux/capability.h
+SYSTEMD: Final = Path("/run/systemd/system")  # sd_booted(3)
 FREE_BYTES_MIN: Final = 2 << 30  # the store drops old data early below this, store/settings.py free_early_bytes
 
 
@@ -30,7 +31,7 @@ class Check(NamedTuple):
 
 @click.command(name="doctor", short_help="Check this machine and say what mends it.")
 @click.option("--warm", is_flag=True, help="Compile the kernels now (about 10 s, once).")
-@click.option("--fix", is_flag=True, help="Make missing directories and compile the kernels.")
+@click.option("--fix", is_flag=True, help="Make directories, compile kernels; as root also install the service.")
 @output.output_options
 @click.pass_obj
 def command(context: Context, warm: bool, fix: bool, form: str, output_file: str | None, raw: bool) -> None:
@@ -49,6 +50,7 @@ def command(context: Context, warm: bool, fix: bool, form: str, output_file: str
 
         make_private(context.data_dir(), context.environ)
         warm_kernels(context)
+        install_service(context)
     found = list(checks(context))
     rows: list[Mapping[str, Any]] = [check._asdict() for check in found]
     with output.opened(output_file) as stream:
@@ -147,3 +149,13 @@ def warm_kernels(context: Context) -> None:
     from nsm.kernels.warm import warm
 
     warm(lambda text: context.note(f"  {text}"))
+
+
+def install_service(context: Context) -> None:
+    """As root, where systemd runs: the unit, with the one capability that capturing needs."""
+    if os.geteuid() or not SYSTEMD.is_dir():
+        return
+    from nsm.run.unit import install
+
+    path = install(Path(sys.argv[0]).resolve())
+    context.note(f"service installed: {path}   start it: sudo systemctl enable --now nsm   its link: journalctl -u nsm")

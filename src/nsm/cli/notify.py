@@ -18,7 +18,7 @@ COLUMNS = ("name", "state", "sent", "waiting", "given_up", "unsure", "last_sent"
 
 @click.group(
     name="notify",
-    short_help="Channels for messages: mail, webhook, syslog, Slack, ...; test them.",
+    short_help="How alerts are told: mail, webhook, syslog, ...",
     invoke_without_command=True,
     epilog="\b\nExamples:\n  nsm notify list\n  nsm notify test\n  nsm notify test mail\n"
     "\b\nSet a channel:  nsm config set notify.webhook.url file:/etc/nsm/webhook-url\n"

@@ -27,8 +27,13 @@ _QUOTED: Final = re.compile('[",]|^ | $')
 
 def neutral(text: str) -> str:
     """The text as a CSV cell, quotes included, that no spreadsheet runs and no terminal obeys."""
-    safe = ("'" if text.startswith(_FORMULA_STARTS) else "") + _UNSAFE.sub(_escaped, text)
+    safe = ("'" if text.startswith(_FORMULA_STARTS) else "") + display_safe(text)
     return '"' + safe.replace('"', '""') + '"' if _QUOTED.search(safe) else safe
+
+
+def display_safe(text: str) -> str:
+    r"""The text with control and direction characters written as ``\x1b`` or ``\u202e``."""
+    return _UNSAFE.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:

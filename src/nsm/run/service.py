@@ -98,9 +98,10 @@ def _warm(ctx: Caller) -> None:
     os.environ.setdefault("NUMBA_CACHE_DIR", cache_directory())
     if cold():
         ctx.note("compiling kernels, once, about 15 s")
-        subprocess.run(
-            [sys.executable, "-c", "from nsm.kernels.warm import warm; warm(lambda text: None)"], check=False
-        )
+        with contextlib.suppress(OSError):  # then no process can be started: the supervisor says so
+            subprocess.run(
+                [sys.executable, "-c", "from nsm.kernels.warm import warm; warm(lambda text: None)"], check=False
+            )
 
 
 def _serve(ctx: Caller, settings: Any, data: Path, demo_speed: float, listening: socket.socket) -> None:

@@ -46,8 +46,8 @@ class Bulk:
         """What the engine found for a question with aggregates; ``shape.grouped`` makes the answer of it."""
         if not files:
             return [] if plan.group or plan.spec.bucket_s else [tuple(_of_nothing(agg.fn) for agg in plan.spec.aggs)]
-        text, params = engine.compile_groups(plan, self._paths(files))
-        found = self._run(text, params, plan.spec.budget_ms, shape.GROUPS_MAX + 1)
+        text, params = engine.compile_groups(plan, self.paths(files))
+        found = self.ask(text, params, plan.spec.budget_ms, shape.GROUPS_MAX + 1)
         keys = bool(plan.spec.bucket_s)
         if not keys:
             return shape.with_addresses(plan.group, found, split=True)
@@ -67,8 +67,8 @@ class Bulk:
     ) -> list[tuple[Any, ...]]:
         if not files:
             return []
-        text, params = engine.compile_rows(plan, self._paths(files), limit, since_us)
-        return self._run(text, params, plan.spec.budget_ms, limit)
+        text, params = engine.compile_rows(plan, self.paths(files), limit, since_us)
+        return self.ask(text, params, plan.spec.budget_ms, limit)
 
     def _newest(self, plan: Plan, files: Sequence[Segment], wanted: int) -> list[tuple[Any, ...]]:
         """Newest files first, then older ones until there are enough.
@@ -86,8 +86,8 @@ class Bulk:
             step *= 4
             lowest = since
             if sum(segment.rows for segment in part) > NARROW_ROWS_MIN:
-                text, params = engine.compile_times(plan, self._paths(part), wanted, since)
-                times = self._run(text, params, plan.spec.budget_ms, wanted)
+                text, params = engine.compile_times(plan, self.paths(part), wanted, since)
+                times = self.ask(text, params, plan.spec.budget_ms, wanted)
                 if not times:
                     continue
                 lowest = int(times[-1][0])
@@ -110,10 +110,12 @@ class Bulk:
             count, rows = count + 1, rows + segment.rows
         return list(waiting[:count]), list(waiting[count:])
 
-    def _paths(self, files: Sequence[Segment]) -> list[str]:
+    def paths(self, files: Sequence[Segment]) -> list[str]:
+        """Where the files of a snapshot lie: what ``read_parquet`` is given."""
         return [str(self._directory / segment.file) for segment in files]
 
-    def _run(self, text: str, params: list[Any], budget_ms: int, most: int) -> list[tuple[Any, ...]]:
+    def ask(self, text: str, params: list[Any], budget_ms: int, most: int) -> list[tuple[Any, ...]]:
+        """At most ``most`` rows of one statement of ours; QueryError above the budget of time or memory."""
         cursor = self._cursor()
         timer = threading.Timer(budget_ms / 1000, cursor.interrupt)
         timer.daemon = True

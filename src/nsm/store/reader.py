@@ -17,7 +17,7 @@ import msgspec
 
 from nsm.errors import StoreError
 from nsm.model.finding import SEVERITY_WORDS
-from nsm.store import grammar, registry, shape
+from nsm.store import grammar, registry, report_sums, shape
 from nsm.store import series as sums
 from nsm.store.bulk import Bulk, FileVanishedError
 from nsm.store.capsules import read_capsule
@@ -74,7 +74,7 @@ class Reader:
                 return self._answer(spec, started)
             except FileVanishedError:
                 continue
-        raise StoreError("files of the store vanish while they are read", where=str(self._directory), mend="nsm doctor")
+        raise self._vanishing()
 
     def flows_of_host(self, address: str, limit: int = 100) -> list[dict[str, Any]]:
         """The last flows of an address, newest first; keys are the columns of ``flow`` with src and dst as text."""
@@ -191,12 +191,28 @@ class Reader:
         return [{**dict(zip(names, row, strict=True)), "address": shape.bytes_text(row[0]), "local": bool(row[3])}
                 for row in rows]  # fmt: skip
 
+    def report_sums(self, wanted: report_sums.Wanted) -> report_sums.Sums:
+        """What a report says of traffic and monitoring, from raw rows of one snapshot; QueryError when it takes too long."""
+        for _ in range(SNAPSHOTS_MAX):
+            with self._database.snapshot() as connection:
+                found = report_sums.snapshot(connection, wanted)
+            try:
+                return report_sums.sums(self._bulk.ask, self._bulk.paths, found, wanted)
+            except FileVanishedError:
+                continue
+        raise self._vanishing()
+
     def resolve_host(self, name: str) -> list[str]:
         """The addresses of a host's name, as devices gave it; the name itself when it is an address."""
         if any(character in name for character in ":/") or name.replace(".", "").isdigit():
             return [name]
         rows = self._database.all("SELECT address FROM host WHERE name=? COLLATE NOCASE LIMIT 16", (name,))
         return [shape.bytes_text(row[0]) for row in rows]
+
+    def _vanishing(self) -> StoreError:
+        return StoreError(
+            "files of the store vanish while they are read", where=str(self._directory), mend="nsm doctor"
+        )
 
     def _answer(self, spec: QuerySpec, started: float) -> Result:
         found: list[shape.Row] = []

@@ -51,6 +51,21 @@ export interface Schedule {
   due: number | null
   last: Job | null
 }
+export type ReportFormat = 'html' | 'pdf' | 'json' | 'csv'
+export interface NewReport { last: string, formats: ReportFormat[], name: string, zone: string, short: boolean, redact: boolean }
+export interface Report {
+  id: string
+  name: string
+  who: string
+  made: number
+  start: number
+  stop: number
+  zone: string
+  summary: string
+  score: number | null
+  files: Record<string, number>
+  problem: string
+}
 export interface Risk { id: string, severity: Severity, title: string, why: string, mend: string }
 export interface Service {
   name: string

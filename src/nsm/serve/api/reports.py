@@ -1,0 +1,96 @@
+"""Reports of the service: list, make, look at, download, remove.
+
+A report is a document of its own with strangers' words in it: it is served in a sandbox, under a policy that lets run what it
+brought along and nothing else. Which that is stands in the document's own first lines, as hashes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from fastapi import APIRouter
+from fastapi.responses import FileResponse
+from pydantic import BaseModel, Field
+
+from nsm.report.shelf import About, Shelf
+from nsm.serve.depends import Analyst, Limit, Reads, Uses
+from nsm.serve.problems import NotFoundError
+
+SPEC: Final = APIRouter(prefix="/api/v1", tags=["reports"])
+
+Format = Literal["html", "pdf", "json", "csv"]
+MEDIA: Final = {"html": "text/html; charset=utf-8", "pdf": "application/pdf", "json": "application/json",
+                "zip": "application/zip"}  # fmt: skip
+CLOSED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
+HEAD_BYTES: Final = 1_024
+_HASHES: Final = re.compile(
+    r'<meta http-equiv="Content-Security-Policy" content="[^"]*?'
+    r"; style-src ('sha256-[A-Za-z0-9+/]{43}='); script-src ('sha256-[A-Za-z0-9+/]{43}=')\">"
+)
+
+
+class NewReport(BaseModel):
+    """Which report. ``last``: 24h, 7d; ``zone``: a name of the IANA database, empty for the server's."""
+
+    last: Annotated[str, Field(min_length=2, max_length=10)] = "24h"
+    formats: Annotated[list[Format], Field(min_length=1, max_length=4)] = ["html"]
+    name: str = Field(default="", max_length=200)
+    zone: str = Field(default="", max_length=60)
+    short: bool = False
+    redact: bool = False
+
+
+@SPEC.get("/reports")
+def reports(use: Uses, _session: Reads, limit: Limit = 200) -> dict[str, Any]:
+    """Reports that are kept, the newest first."""
+    return {"items": [_shape(one) for one in Shelf(use.data_dir).reports(limit)]}
+
+
+@SPEC.post("/reports")
+async def make(body: NewReport, use: Uses, session: Analyst) -> dict[str, int]:
+    """Make a report, or let it wait for its turn; the number of its job."""
+    name = body.name or f"last {body.last}"
+    number = await use.control.job("report", name, {**body.model_dump(), "name": name}, session.name)
+    await asyncio.to_thread(use.accounts.audit, session.name, "report started", f"job {number} {name}")
+    return {"job": number}
+
+
+@SPEC.get("/reports/{report_id}/{ending}")
+def file(report_id: str, ending: str, use: Uses, _session: Reads, download: bool = False) -> FileResponse:
+    """A file of a report: html to look at in a sandbox, the others (and html with ``download``) to keep."""
+    path = Shelf(use.data_dir).path(report_id, ending)
+    if path is None:
+        raise NotFoundError(f"there is no report {report_id[:32]}.{ending[:8]}", mend="it may have been removed")
+    policy = CLOSED
+    if ending == "html" and not download:
+        with path.open("rb") as stream:
+            policy = _policy(stream.read(HEAD_BYTES).decode(errors="replace"))
+    return FileResponse(
+        path, media_type=MEDIA[ending], filename=f"nsm-report-{path.name}",
+        content_disposition_type="inline" if ending == "html" and not download else "attachment",
+        headers={"Content-Security-Policy": policy},
+    )  # fmt: skip
+
+
+@SPEC.delete("/reports/{report_id}")
+def remove(report_id: str, use: Uses, session: Analyst) -> dict[str, bool]:
+    """Remove a report with all its files."""
+    if not Shelf(use.data_dir).remove(report_id):
+        raise NotFoundError(f"there is no report {report_id[:32]}", mend="it may have been removed")
+    use.accounts.audit(session.name, "report removed", report_id)
+    return {"ok": True}
+
+
+def _policy(head: str) -> str:
+    """The policy of a page: its own style sheet and script by hash; without them, neither."""
+    found = _HASHES.search(head)
+    return f"{CLOSED} allow-scripts; style-src {found[1]}; script-src {found[2]}" if found else CLOSED
+
+
+def _shape(one: About) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(one)
+    times = {name: plain.pop(f"{name}_us") / 1e6 for name in ("made", "start", "stop")}
+    return {**plain, **times}
