@@ -83,6 +83,7 @@ def test_places_are_known_without_third_party_modules() -> None:
         ("import nsm.run.store_writer", {"numba", "duckdb", "fastapi"}),
         ("import nsm.run.web", {"numba"}),
         ("import nsm.run.health_watch", {"numba", "pyarrow", "duckdb", "fastapi"}),
+        ("import nsm.run.notifier", {"numba", "pyarrow", "duckdb", "fastapi", "apprise", "requests"}),
         ("import nsm.run.capture_worker", {"duckdb", "fastapi", "sqlite3"}),
     ],
 )

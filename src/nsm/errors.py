@@ -58,6 +58,10 @@ class DeliveryError(NsmError):
     """A notice could not be handed to those who should get it."""
 
 
+class PartlyDeliveredError(DeliveryError):
+    """A notice reached some of its recipients: it is not tried again, since these would get it twice."""
+
+
 class AuthError(NsmError):
     """A log-in or a token is not accepted."""
 

@@ -61,3 +61,15 @@ def test_it_is_for_everybody_and_fits(service: Service, new_page: OpenPage, them
     page.get_by_test_id("users").wait_for()
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_channels_of_messages_are_shown_and_tested(own_service: Service, new_page: OpenPage) -> None:
+    page = new_page(own_service, "/settings", quiet=False)  # the browser complains of the one that fails
+    table = page.get_by_test_id("channels")
+    table.wait_for()
+    assert "fails mail: connection refused" in table.inner_text()
+    page.get_by_role("button", name="Send a test to webhook").click()
+    page.get_by_text("The test went to webhook").wait_for()
+    page.get_by_role("button", name="Send a test to mail").click()
+    page.locator(".problem").get_by_text("mail: connection refused").first.wait_for()
+    assert ("test_channel", "webhook") in own_service.control.calls

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import uvicorn
 
-from nsm.errors import NsmError, QueryError
+from nsm.errors import DeliveryError, NsmError, QueryError
 from nsm.model.address import halves
 from nsm.model.finding import Alert, Explain, Finding, Severity
 from nsm.model.flow import FLOW
@@ -40,6 +40,13 @@ INTERFACES: list[dict[str, Any]] = [
      "selected": False},
     {"name": "lo", "state": "up", "up": True, "addresses": ["127.0.0.1/8"], "pps": 0, "bps": 0, "drops": 0,
      "selected": False},
+]  # fmt: skip
+
+CHANNELS: list[dict[str, Any]] = [
+    {"name": "mail", "kind": "mail", "state": "failing", "failures": 3, "error": "mail: connection refused",
+     "sent": None, "counts": {"waiting": 2}, "outage": "Messages do not reach mail: mail: connection refused"},
+    {"name": "webhook", "kind": "webhook", "state": "works", "failures": 0, "error": "", "sent": 1_780_000_000.0,
+     "counts": {"sent": 12}, "outage": ""},
 ]  # fmt: skip
 
 
@@ -154,6 +161,14 @@ class ScriptedControl:
         if not self._jobs:
             self._jobs = JobStore(self._store)
         return self._jobs.begin(kind, name, who)
+
+    async def notify(self) -> dict[str, Any]:
+        return {"channels": CHANNELS}
+
+    async def test_channel(self, name: str) -> None:
+        self.calls.append(("test_channel", name))
+        if name == "mail":
+            raise DeliveryError("mail: connection refused", where="notify.mail")
 
     async def jobs(self) -> list[dict[str, Any]]:
         return []

@@ -160,3 +160,13 @@ def test_seed_routes_have_the_very_shapes(http: httpx.Client) -> None:
     assert set(http.get("/security_data.json").json()) == {
         "total_packets", "suspicious_count", "recent_threats", "packet_history",
     }  # fmt: skip
+
+
+def test_channels_are_shown_and_tested(http: httpx.Client, service: Service) -> None:
+    items = http.get("/api/v1/notify").json()["items"]
+    assert [(item["name"], item["state"]) for item in items] == [("mail", "failing"), ("webhook", "works")]
+    assert http.post("/api/v1/notify/webhook/test").json() == {"ok": True}
+    refused = http.post("/api/v1/notify/mail/test")
+    assert (refused.status_code, refused.json()["type"]) == (502, "notify/failed")
+    assert refused.json()["title"] == "mail: connection refused"
+    assert ("test_channel", "webhook") in service.control.calls

@@ -1,14 +1,15 @@
-"""What hangs on the system, by kind: a detector, a sink. Each is one file with a ``SPEC``, found by discovery."""
+"""What hangs on the system, by kind: a detector, a sink, a channel. Each is one file with a ``SPEC``, found by discovery."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Protocol
 
 import msgspec
 
 from nsm.model.address import Networks
 from nsm.model.finding import Finding, NearMiss
+from nsm.model.notice import Notice
 from nsm.model.scan import Service
 from nsm.model.table import Rows, Table
 
@@ -79,3 +80,24 @@ class ServiceSpec(msgspec.Struct, frozen=True):
     transport: str = "tcp"
     speaks_first: bool = False
     consent: str = ""
+
+
+class Channel(Protocol):
+    """Hands notices to one endpoint. A thread of its own calls it, so it may wait, but not without an end."""
+
+    def send(self, notice: Notice) -> None:
+        """Deliver, or raise DeliveryError: a sentence without secrets, since people and logs see it."""
+
+
+class ChannelSpec(msgspec.Struct, frozen=True):
+    """A way to tell people or other systems, as discovery finds it.
+
+    ``channels`` gives name -> how to open it, of the settings: none when nothing is set, several when the settings name
+    several endpoints, each with its own queue. ``each``: it wants every alert by itself and at once, as a log does; no
+    grouping, quiet hours, rate or daily message.
+    """
+
+    name: str
+    settings: type[msgspec.Struct]
+    channels: Callable[[Any], Mapping[str, Callable[[], Channel]]]
+    each: bool = False

@@ -38,6 +38,7 @@ from nsm.run.live_view import LiveView, alert_row
 from nsm.run.outages import Outages
 from nsm.run.own_scans import OwnScans
 from nsm.run.sight import Sights
+from nsm.run.subscriber import Subscriber
 from nsm.run.transport import Message, encode, records_of
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
@@ -45,7 +46,6 @@ from nsm.track.merge import Merger
 
 log = logging.getLogger(__name__)
 
-SUBSCRIBER_BYTES_MAX: Final = 8 * 1024 * 1024  # beyond, a slow reader of the live feed loses rows, then seconds
 TURN_S: Final = 0.02
 
 
@@ -63,24 +63,6 @@ class WorkerLink:
         """Tell the worker what is stored."""
         if numbers and not self.writer.is_closing():
             self.writer.write(encode("ack", {"numbers": numbers}))
-
-
-class Subscriber:
-    """A reader of the live feed."""
-
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
-        self.writer = writer
-        self.skipped = 0
-
-    def send(self, kind: str, data: bytes) -> None:
-        """Send unless the reader is too far behind; alerts and states always go."""
-        if self.writer.is_closing():
-            return
-        waiting = self.writer.transport.get_write_buffer_size()
-        if waiting > SUBSCRIBER_BYTES_MAX and kind in ("rows", "second"):
-            self.skipped += 1
-            return
-        self.writer.write(data)
 
 
 class AnalystProcess:
@@ -327,6 +309,8 @@ class AnalystProcess:
             self._load |= message.header["v"]
         elif message.kind == "own_scan":
             self._own_scans.heard(message.header, int(time.time() * 1e6))
+        elif message.kind == "channel":
+            self._outages.channel(message.header["name"], message.header["fails"])
         elif message.kind == "findings":
             self._raise([msgspec.convert(item, Finding) for item in message.header["findings"]])
         elif message.kind == "cleared":

@@ -1,7 +1,7 @@
 """What may be asked of a running service over its control socket; the command line and the web process share it.
 
 One connection a question. Kinds: ``status``, ``health`` (processes), ``state`` (the capture), ``start``, ``stop``, ``clear``,
-and those of ``job_desk``.
+``notify`` and ``notify_test`` (channels of messages), and those of ``job_desk``.
 An answer with ``fault`` is an error of the service, and is raised again here.
 """
 
@@ -11,14 +11,23 @@ import socket
 from pathlib import Path
 from typing import Any, Final
 
-from nsm.errors import CaptureError, CapturePermissionError, NsmError, QueryError, ScanError, ServiceError
+from nsm.errors import (
+    CaptureError,
+    CapturePermissionError,
+    DeliveryError,
+    NsmError,
+    QueryError,
+    ScanError,
+    ServiceError,
+)
 from nsm.run.links import CONTROL, Splitter, socket_path
 from nsm.run.transport import encode
 
 TIMEOUT_S: Final = 10.0
+NOTIFY_S: Final = 75.0  # ours: a channel may take a minute by its settings
 _LEAVES: Final[dict[str, type[NsmError]]] = {  # the first that fits
     "permission": CapturePermissionError, "capture": CaptureError, "query": QueryError, "scan": ScanError,
-    "service": ServiceError,
+    "delivery": DeliveryError, "service": ServiceError,
 }  # fmt: skip
 
 

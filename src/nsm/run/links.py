@@ -15,7 +15,8 @@ from typing import Final
 
 from nsm.run.transport import Message, decode, lengths_of
 
-ANALYST, LIVE, STORE, CONTROL, HEALTH = "analyst.sock", "live.sock", "store.sock", "control.sock", "health.sock"
+ANALYST, LIVE, STORE, CONTROL = "analyst.sock", "live.sock", "store.sock", "control.sock"
+HEALTH, NOTIFY = "health.sock", "notify.sock"
 RETRY_S: Final = 0.2
 RECEIVE_BYTES: Final = 1 << 20
 KEPT_BYTES: Final = 64 * 1024 * 1024

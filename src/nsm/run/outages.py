@@ -41,3 +41,10 @@ class Outages:
             log.warning("outage over part=%s seconds=%.1f", part, now - since)
             self._tell(since, now, part, what)
             self._keep(since, now, part, what)
+
+    def channel(self, name: str, fails: str) -> None:
+        """The notifier says again and again whether messages reach a channel; ``fails``: why not, "" when they do."""
+        if fails:
+            self.goes_on(f"notify {name}", fails)
+        else:
+            self.over(f"notify {name}", f"Messages did not reach {name}")

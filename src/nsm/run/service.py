@@ -20,6 +20,7 @@ from nsm.capture.settings import CaptureSettings
 from nsm.kernels.cache import cache_directory, cold
 from nsm.output.eve_file import EveFile, EveFileSettings
 from nsm.run.logs import log_file
+from nsm.run.notice_control import notify_wanted
 from nsm.run.privileges import can_capture, keep_net_raw
 from nsm.serve.settings import bind, login_address, page_address, tls_context
 from nsm.settings.places import make_private, owner
@@ -48,6 +49,7 @@ def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.
     """Run the service until it is ended. NsmError for what makes that impossible."""
     settings = ctx.settings(flags=flags)
     _check_capture(settings.section("capture"))
+    notify_wanted(settings)  # a secret that cannot be read is said now
     tls_context(settings.section("serve"))
     listening = bind(settings.section("serve"))
     if not demo_speed:

@@ -27,8 +27,10 @@ from nsm.capture.settings import CaptureSettings
 from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
 from nsm.pipeline import HOME_NET
 from nsm.run.control import fault_of
+from nsm.run.interface_rates import InterfaceRates
 from nsm.run.job_desk import JOB_KINDS, Jobs
 from nsm.run.links import ANALYST, CONTROL, HEALTH, STORE, Splitter, listen, socket_path
+from nsm.run.notice_control import NOTIFY_KINDS, ask_notifier, notify_task, notify_wanted
 from nsm.run.privileges import can_capture
 from nsm.run.processes import Processes
 from nsm.run.transport import Message, encode
@@ -61,8 +63,7 @@ class Supervisor:
         self._state = "stopped"
         self._error: NsmError | None = None
         self._since: float | None = None
-        self._rates: dict[str, dict[str, Any]] = {}
-        self._counters: dict[str, tuple[float, int, int]] = {}
+        self._rates = InterfaceRates()
         self._analyst: asyncio.StreamWriter | None = None
         self._stopping = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
@@ -83,6 +84,8 @@ class Supervisor:
         self._processes.add("analyst", "nsm.run.analyst", self._analyst_task)
         self._processes.add("web", "nsm.run.web", self._web_task)
         self._processes.add("health", "nsm.run.health_watch", self._health_task)
+        if not self._demo and notify_wanted(self._settings):  # what the demo makes up is nobody's news
+            self._processes.add("notifier", "nsm.run.notifier", self._notifier_task)
         teller = asyncio.create_task(self._tell_analyst())
         try:
             if self._demo:
@@ -103,7 +106,7 @@ class Supervisor:
         """Workers first, so that what they hold arrives; then the others."""
         await self._processes.end("capture")
         await asyncio.sleep(0.3)
-        for name in ("health", "analyst", "web", "store"):
+        for name in ("health", "analyst", "web", "notifier", "store"):
             await self._processes.end(name)
 
     def _gap(self, name: str, died: float) -> None:
@@ -111,6 +114,7 @@ class Supervisor:
         what = {
             "analyst": "Detection was interrupted; packets were kept.", "store": "Storing was interrupted; rows were kept.",
             "web": "The page was interrupted.", "health": "Probes of health were interrupted.",
+            "notifier": "Messages were interrupted; none is lost.",
         }.get(name, "Packets were not seen while a capture process was started again.")  # fmt: skip
         asyncio.get_running_loop().create_task(
             self._news("gap", {"what": what, "from": died, "to": time.time(), "process": name})
@@ -148,6 +152,10 @@ class Supervisor:
         settings = msgspec.to_builtins(self._settings.section("health"))
         task = {**self._common(), "settings": settings, "demo": bool(self._demo), "sockets": sockets}
         return task, tuple(sockets.values())
+
+    def _notifier_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
+        page = page_address(self._settings.section("serve"), "/", self._listening.getsockname()[1])
+        return {**self._common(), "page": page, **notify_task(self._settings)}, ()
 
     def _worker_task(self, name: str, iface: str, group: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
         from nsm.run.engine import Engine  # late: the engine is the workers', but their settings are made here
@@ -232,15 +240,7 @@ class Supervisor:
         faults = [process.fault for process in self._processes.named("capture") if process.fault is not None]
         error = faults[0] if faults else self._error
         state = "failed" if faults else self._state
-        listed = []
-        for item in interfaces():
-            rate = self._rates.get(item.name, {})
-            listed.append({
-                "name": item.name, "state": item.state, "up": item.up, "addresses": list(item.addresses),
-                "pps": rate.get("pps", 0), "bps": rate.get("bps", 0), "drops": item.drops,
-                "selected": item.name in self._selected and state == "running",
-            })  # fmt: skip
-        listed.sort(key=lambda entry: (-entry["pps"], entry["name"] == "lo", entry["name"]))
+        listed = self._rates.listed(self._selected if state == "running" else ())
         return {
             "type": "capture", "state": state, "interfaces": listed, "error": _shown(error), "demo": bool(self._demo),
             "since": None if state == "failed" else self._since,
@@ -251,16 +251,7 @@ class Supervisor:
     async def _tell_analyst(self) -> None:
         """Keep a connection to the analyst, and tell it the state of the capture once a second."""
         while True:
-            now = time.time()
-            for item in interfaces():
-                before = self._counters.get(item.name)
-                if before is not None and now > before[0]:
-                    span = now - before[0]
-                    self._rates[item.name] = {
-                        "pps": max(0, round((item.packets - before[1]) / span)),
-                        "bps": max(0, round((item.octets - before[2]) * 8 / span)),
-                    }
-                self._counters[item.name] = (now, item.packets, item.octets)
+            self._rates.look()
             await self._say_capture()
             await asyncio.sleep(INTERFACE_S)
 
@@ -304,6 +295,7 @@ class Supervisor:
             "start": lambda: self.start(header.get("iface"), header.get("bpf")), "stop": self.stop, "state": self._now,
             "clear": lambda: self._clear(bool(header.get("keep_noted", True))), "health": self._health,
             "status": self._status, "own_scan": lambda: self._own_scan(header),
+            **{kind: functools.partial(ask_notifier, self._runtime, kind, header) for kind in NOTIFY_KINDS},
         }  # fmt: skip
         try:
             if message.kind in JOB_KINDS:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +13,16 @@ import uvicorn
 
 from nsm.errors import ServiceError
 from nsm.run.child import begin
-from nsm.run.control import TIMEOUT_S, answer_of
-from nsm.run.links import CONTROL, LIVE, RETRY_S, Splitter, socket_path
+from nsm.run.control import NOTIFY_S, TIMEOUT_S, answer_of
+from nsm.run.feed import SocketFeed
+from nsm.run.links import CONTROL, LIVE, Splitter, socket_path
 from nsm.run.transport import encode
 from nsm.serve.app import create_app
-from nsm.serve.backend import Message
 from nsm.serve.settings import ServeSettings
 from nsm.store.accounts import Accounts
 from nsm.store.reader import Reader
 
 log = logging.getLogger(__name__)
-
-
-class SocketFeed:
-    """The analyst's messages; a lost connection is made again for ever."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    async def __aiter__(self) -> AsyncIterator[Message]:
-        while True:
-            try:
-                reader, writer = await asyncio.open_unix_connection(self._path)
-            except OSError:
-                await asyncio.sleep(RETRY_S)
-                continue
-            splitter = Splitter()
-            try:
-                while data := await reader.read(1 << 20):
-                    for message in splitter.feed(data):
-                        yield message.header["message"]
-            except ConnectionError:
-                pass
-            finally:
-                writer.close()
-            await asyncio.sleep(RETRY_S)
 
 
 class SocketControl:
@@ -57,9 +31,9 @@ class SocketControl:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    async def _ask(self, kind: str, **header: Any) -> dict[str, Any]:
+    async def _ask(self, kind: str, timeout_s: float = TIMEOUT_S, /, **header: Any) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 reader, writer = await asyncio.open_unix_connection(self._path)
                 try:
                     writer.write(encode(kind, header))
@@ -105,6 +79,14 @@ class SocketControl:
         """Start a job."""
         number: int = (await self._ask("job_start", job=kind, name=name, task=task, who=who))["id"]
         return number
+
+    async def notify(self) -> dict[str, Any]:
+        """Channels of messages."""
+        return await self._ask("notify")
+
+    async def test_channel(self, name: str) -> None:
+        """Send a test message."""
+        await self._ask("notify_test", NOTIFY_S, name=name)
 
     async def jobs(self) -> list[dict[str, Any]]:
         """Jobs that run or wait."""

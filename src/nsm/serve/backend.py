@@ -99,6 +99,14 @@ class Control(Protocol):
         """Start a job of that kind, or let it wait for its turn; its number. QueryError or ScanError for a wrong task."""
         ...
 
+    async def notify(self) -> dict[str, Any]:
+        """{channels: [{name, kind, state, failures, error, sent, counts {state: n}, outage}]}: untried, works, failing, hangs."""
+        ...
+
+    async def test_channel(self, name: str) -> None:
+        """Send a test message; QueryError for an unknown channel, DeliveryError when it does not arrive."""
+        ...
+
     async def jobs(self) -> list[dict[str, Any]]:
         """Jobs that run or wait: {id, kind, name, since, progress, state}."""
         ...

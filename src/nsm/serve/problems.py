@@ -17,6 +17,7 @@ from nsm.errors import (
     AuthError,
     CaptureError,
     CapturePermissionError,
+    DeliveryError,
     NsmError,
     QueryError,
     ScanError,
@@ -35,6 +36,7 @@ KINDS: Final[tuple[tuple[type[NsmError], str, int], ...]] = (
     (AuthError, "login/refused", 401),
     (ScanError, "scan/refused", 400),
     (SettingsError, "settings/invalid", 400),
+    (DeliveryError, "notify/failed", 502),
     (StoreError, "store/failed", 503),
     (ServiceError, "service/unreachable", 503),
 )

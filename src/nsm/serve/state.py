@@ -129,5 +129,6 @@ def _largest(protocols: Sequence[Message]) -> list[Message]:
     rest = [*ordered[PROTOCOLS_MAX - 1 :], *(one for one in protocols if one["key"] == "other")]
     if not rest:
         return ordered
-    sums = {name: sum(one[name] for one in rest) for name in ("bytes", "pkts")}
+    packets = [one["pkts"] for one in rest]
+    sums = {"bytes": sum(one["bytes"] for one in rest), "pkts": None if None in packets else sum(packets)}
     return [*ordered[: PROTOCOLS_MAX - 1], {"key": "other", "label": "Other", **sums}]

@@ -109,7 +109,16 @@ CREATE TABLE job(
 CREATE INDEX job_schedule ON job(schedule, started_us);
 CREATE TABLE health_series(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE health_sample(
-  series INTEGER, ts INTEGER, value REAL NOT NULL, PRIMARY KEY(series, ts)) WITHOUT ROWID
+  series INTEGER, ts INTEGER, value REAL NOT NULL, PRIMARY KEY(series, ts)) WITHOUT ROWID;
+CREATE TABLE notice(
+  id TEXT PRIMARY KEY, seq INTEGER NOT NULL, channel TEXT NOT NULL, title TEXT NOT NULL, json BLOB NOT NULL,
+  made_us INTEGER NOT NULL, state TEXT NOT NULL, tries INTEGER NOT NULL, due_us INTEGER NOT NULL,
+  ended_us INTEGER NOT NULL, error TEXT NOT NULL) WITHOUT ROWID;
+CREATE INDEX notice_queue ON notice(channel, state, due_us);
+CREATE TABLE notice_told(
+  channel TEXT, alert TEXT, rev INTEGER, severity INTEGER NOT NULL, at_us INTEGER NOT NULL,
+  PRIMARY KEY(channel, alert, rev)) WITHOUT ROWID;
+CREATE INDEX notice_told_at ON notice_told(at_us)
 """
 
 

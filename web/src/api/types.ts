@@ -16,6 +16,15 @@ export interface Problem {
 export type Role = 'viewer' | 'analyst' | 'admin'
 export const ROLES: readonly Role[] = ['viewer', 'analyst', 'admin']
 export interface User { name: string, role: Role, created: number, tokens: number }
+export interface Channel {
+  name: string
+  kind: string
+  state: 'untried' | 'works' | 'failing' | 'hangs'
+  failures: number
+  error: string
+  sent: number | null
+  counts: Record<string, number>
+}
 export interface Token { id: number, name: string, label: string, scope: Role, created: number, until: number, used: number | null }
 
 export interface Job {
