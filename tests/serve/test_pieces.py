@@ -214,3 +214,5 @@ def test_protocols_beyond_the_palette_are_summed_and_none_is_lost() -> None:
     assert [one["key"] for one in shown] == ["p11", "p10", "p9", "p8", "p7", "p6", "p5", "p4", "other"]
     assert sum(one["bytes"] for one in shown) == sum(range(12))
     assert state.second({"ts": 2, "v": {}, "protocols": protocols[:3]})["protocols"] == protocols[2::-1]
+    unknown = [{**one, "pkts": None} for one in protocols]  # the live feed counts bytes alone
+    assert state.second({"ts": 3, "v": {}, "protocols": unknown})["protocols"][-1]["pkts"] is None

@@ -31,7 +31,7 @@ class InterfaceRates:
 
     def listed(self, selected: Collection[str]) -> list[dict[str, Any]]:
         """All interfaces, the busiest first, loopback last among equals."""
-        found = []
+        found: list[dict[str, Any]] = []
         for item in interfaces():
             rate = self._rates.get(item.name, {})
             found.append({
