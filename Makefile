@@ -4,7 +4,7 @@ ARGS ?=
 SETUP = $(PYTHON) scripts/setup.py
 BIN = .venv/bin
 
-.PHONY: run install dev page check test wheel lock bench services screenshots fuzz soak docs clean
+.PHONY: run install dev page check test wheel lock bench long services screenshots fuzz soak docs clean
 
 run: ## set up, then start the monitor: make run ARGS="-i eth0"
 	@$(SETUP) run page warm
@@ -40,6 +40,11 @@ bench: ## measurements, by hand; see bench/
 fuzz: ## hostile input, 60 s a target: make fuzz ARGS="--seconds 600"
 	@$(SETUP) dev
 	@for file in fuzz/*.py; do [ -f "$$file" ] || exit 0; $(BIN)/python "$$file" $(ARGS) || exit 1; done
+
+long: ## the tests that take minutes each
+	@scripts/system-deps net lab
+	@$(SETUP) dev page warm
+	@$(BIN)/python -m pytest -q -m long
 
 services: ## recognise some forty real servers from Debian's packages, which this installs
 	@scripts/system-deps net services

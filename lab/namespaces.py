@@ -100,6 +100,8 @@ class Namespaces:
         name = self.interface(host, link)
         self.run(host, "ip", "addr", "add", f"{self.address(host, 4, link)}/24", "dev", name)
         self.run(host, "ip", "addr", "add", f"{self.address(host, 6, link)}/64", "dev", name, "nodad")
+        # A test that takes the link down must not take the address from those behind it.
+        self.run(host, "sysctl", "-qw", f"net.ipv6.conf.{name}.keep_addr_on_down=1")
         self.run(host, "ip", "link", "set", name, "up")
         if not self._offload:
             with contextlib.suppress(LabError, OSError):  # without ethtool frames may be larger than the MTU

@@ -315,7 +315,7 @@ def fast():
 def test():
     """The fast tests in two processes, then those that run alone; both summaries last."""
     first, first_line = pytest("-n", "2", "-m", "not (%s)" % ALONE)
-    second, second_line = pytest("-m", ALONE)
+    second, second_line = pytest("-m", "(%s) and not long" % ALONE)
     print("\nfast tests:  %s\nrun alone:   %s" % (first_line, second_line), flush=True)
     if not (first and second):
         sys.exit(1)

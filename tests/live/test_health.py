@@ -74,7 +74,18 @@ def alert_of(feed: Callable[[str, float], Iterator[dict[str, Any]]], signature: 
     raise AssertionError(f"no alert {signature!r} within {seconds} s")
 
 
-def test_loss_that_is_made_is_told_and_raises(lab: Namespaces, service: LiveService) -> None:
+def test_loss_that_is_made_is_told(lab: Namespaces, service: LiveService) -> None:
+    assert wait_for(lambda: gateway(service).get("answered"), 15)
+    before = gateway(service)["minute"]
+    with filtered(lab, f"numgen inc mod {LOSS} == 0"):
+        assert wait_for(lambda: gateway(service)["minute"]["sent"] >= before["sent"] + 12, 30)
+        minute = gateway(service)["minute"]
+    lost = minute["loss"] * minute["sent"] - before["loss"] * before["sent"]
+    assert abs(lost / (minute["sent"] - before["sent"]) - 1 / LOSS) < 0.15
+
+
+@pytest.mark.long
+def test_loss_that_lasts_raises_an_alert(lab: Namespaces, service: LiveService) -> None:
     assert wait_for(lambda: gateway(service).get("answered"), 15)
     with service.listening() as feed, filtered(lab, f"numgen inc mod {LOSS} == 0"):
         found = alert_of(feed, "Packets are lost", 300)
