@@ -7,6 +7,7 @@ The demo runs for a minute first, so that there is something to see. Needs chrom
 
 from __future__ import annotations
 
+import argparse
 import re
 import shutil
 import subprocess
@@ -71,7 +72,9 @@ def shoot(browser: Browser, link: str, folder: Path) -> int:
 
 def main() -> None:
     """Take them all."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build" / "screenshots")
+    parser = argparse.ArgumentParser(description="Pictures of every page over the demo.")
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "build" / "screenshots")
+    folder: Path = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with tempfile.TemporaryDirectory() as scratch:
