@@ -122,3 +122,19 @@ def test_a_link_cannot_make_an_admin_of_somebody_unknown(
     told = nobody.post("/api/v1/link", json={"token": token, "password": "battery staple"})
     assert told.status_code == 400
     assert "stranger" not in [user["name"] for user in http.get("/api/v1/users").json()["items"]]
+
+
+@pytest.mark.parametrize("bold", ["permitted", "large", "checks"])
+def test_only_an_admin_scans_boldly_now_or_by_a_schedule(http: httpx.Client, nobody: httpx.Client, bold: str) -> None:
+    name = f"bold-{bold}"
+    http.post("/api/v1/users", json={"name": name, "role": "analyst", "password": PASSWORD})
+    told = nobody.post("/api/v1/login", json={"name": name, "password": PASSWORD}).json()
+    nobody.headers["X-CSRF-Token"] = told["csrf"]
+    plain = {"targets": ["10.0.0.1"]}
+    bolder = {**plain, bold: ["community"] if bold == "checks" else True}
+    assert nobody.post("/api/v1/scans", json=plain).status_code == 200
+    assert nobody.post("/api/v1/scans", json=bolder).status_code == 403
+    schedule = {"kind": "scan", "name": "nightly", "trigger": "every 1h"}
+    assert nobody.post("/api/v1/schedules", json={**schedule, "task": plain}).status_code == 200
+    assert nobody.post("/api/v1/schedules", json={**schedule, "task": bolder}).status_code == 403
+    assert http.post("/api/v1/scans", json=bolder).status_code == 200

@@ -6,9 +6,9 @@ import hmac
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from nsm.errors import AccountError, AuthError
 from nsm.serve.problems import ForbiddenError, TooManyError
@@ -147,6 +147,12 @@ def check_role(session: HasRole, least: str) -> None:
     """Return when the user may do what ``least`` may; ForbiddenError otherwise."""
     if ROLES.index(session.role) < ROLES.index(least):
         raise ForbiddenError(f"this needs the role {least}", where=f"role {session.role}")
+
+
+def check_bold_scan(session: HasRole, task: Mapping[str, Any]) -> None:
+    """As ``check_role`` for an admin, when a scan leaves the private networks, is large, or says words like passwords."""
+    if any(task.get(name) for name in ("permitted", "large", "checks")):
+        check_role(session, "admin")
 
 
 def token_of(cookie_header: str | None) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from nsm.serve.auth import check_bold_scan
 from nsm.serve.depends import Analyst, Limit, Reads, Uses
 from nsm.store.jobs import Job, Schedule
 
@@ -67,6 +68,8 @@ def schedules(use: Uses, _session: Reads) -> dict[str, Any]:
 @SPEC.post("/schedules")
 async def add(body: NewSchedule, use: Uses, session: Analyst) -> dict[str, int]:
     """Keep a schedule; it counts from now."""
+    if body.kind == "scan":
+        check_bold_scan(session, body.task)
     number = await use.control.add_schedule(body.kind, body.name, body.trigger, body.task, session.name)
     await asyncio.to_thread(use.accounts.audit, session.name, "schedule added", f"{number} {body.kind} {body.name}")
     return {"id": number}

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from nsm.model.scan import Scan
 from nsm.scan.difference import difference
-from nsm.serve.auth import check_role
+from nsm.serve.auth import check_bold_scan
 from nsm.serve.depends import Analyst, Limit, Reads, Uses
 from nsm.serve.problems import NotFoundError
 
@@ -48,8 +48,7 @@ def scans(use: Uses, _session: Reads, limit: Limit = 50) -> dict[str, Any]:
 @SPEC.post("/scans")
 async def start(body: NewScan, use: Uses, session: Analyst) -> dict[str, int]:
     """Start a scan, or let it wait for its turn; the number of its job."""
-    if body.permitted or body.large:
-        check_role(session, "admin")
+    check_bold_scan(session, body.model_dump())
     name = ", ".join(body.targets)[:200]
     number = await use.control.job("scan", name, body.model_dump(), session.name)
     detail = f"job {number} {name} ports {body.ports or 'default'} permitted {body.permitted}"
