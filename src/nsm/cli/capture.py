@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from nsm.cli import errors
-from nsm.cli.context import Context
+from nsm.cli.context import Context, stopping
 
 if TYPE_CHECKING:
     from nsm.capture.source import Source
@@ -88,7 +86,7 @@ def command(context: Context, /, path: str, **options: Any) -> None:
     source, interface, link = _source(options)
     stopped: list[int] = []
     try:
-        with _stopping(stopped), _writer(path, interface, link, options) as writer:
+        with stopping(stopped), _writer(path, interface, link, options) as writer:
             fault = _copy(context, source, writer, options["seconds"], stopped)
     finally:
         drops = source.counters().drops if options["interface"] else 0
@@ -175,19 +173,3 @@ def _report(context: Context, drops: int, writer: CaptureWriter, path: str) -> N
     context.note(f"{writer.packets:,} packets, {writer.octets:,} bytes: {files}")
     if drops:
         context.note(f"{drops:,} packets were dropped by the kernel before they could be written")
-
-
-@contextlib.contextmanager
-def _stopping(stopped: list[int]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM add their number to ``stopped``; the second Ctrl-C interrupts as ever."""
-
-    def stop(number: int, frame: Any) -> None:
-        stopped.append(number)
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,3 +84,19 @@ class Context:
 
         level = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO}.get(self.verbosity, logging.DEBUG)
         console(level)
+
+
+@contextlib.contextmanager
+def stopping(stopped: list[int]) -> Iterator[None]:
+    """Ctrl-C and SIGTERM add their number to ``stopped``; the second Ctrl-C interrupts as ever."""
+
+    def stop(number: int, frame: Any) -> None:
+        stopped.append(number)
+        signal.signal(number, signal.default_int_handler)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

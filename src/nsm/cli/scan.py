@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from nsm.cli import errors
-from nsm.cli.context import Context
+from nsm.cli.context import Context, stopping
 from nsm.cli.output import opened, output_options, write_rows
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def command(
     path = Path(options["resume"]) if resumed else _journal_path(context, begun.id)
     began = time.monotonic()
     try:
-        with _stopping(stopped):
+        with stopping(stopped):
             found = scan(request, settings, tools, journal=path, resumed=begun)
     finally:
         shown(None)
@@ -255,19 +255,3 @@ def _progress(context: Context) -> Callable[[Progress | None], None]:
         print(f"\rscanning {progress.stage}{of}{share}{open_now}\x1b[K", end="", file=sys.stderr, flush=True)
 
     return show
-
-
-@contextlib.contextmanager
-def _stopping(stopped: list[int]) -> Iterator[None]:
-    """Ctrl-C and SIGTERM add their number to ``stopped``; the second Ctrl-C interrupts as ever."""
-
-    def stop(number: int, frame: Any) -> None:
-        stopped.append(number)
-        signal.signal(number, signal.default_int_handler)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

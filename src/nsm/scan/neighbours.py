@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from nsm.scan.echo import Clock, Up, wait_for_room
 from nsm.scan.pacing import Bucket
@@ -49,21 +49,20 @@ def _link(interface: int, version: int, source: str) -> Iterator[_Link]:
         link.sock.close()
 
 
-class _Link:
+class _Link(Protocol):
     """One way to ask single hosts: a socket, what is sent, and what an answer says."""
 
     sock: socket.socket
     by: str
 
     def ask(self, address: str) -> None:
-        raise NotImplementedError
+        """Send one question."""
 
     def read(self) -> tuple[str, str] | None:
-        """(address, MAC) of the next answer, ("", "") for something else; BlockingIOError when there is nothing."""
-        raise NotImplementedError
+        """(address, MAC) of the next packet, None when it is no answer; BlockingIOError when there is none."""
 
 
-class _Arp(_Link):
+class _Arp:
     by = "arp"
 
     def __init__(self, interface: int, source: str) -> None:
@@ -88,7 +87,7 @@ class _Arp(_Link):
         return (socket.inet_ntoa(sender), mac.hex(":")) if kind == ARP_REPLY else None
 
 
-class _Neighbours(_Link):
+class _Neighbours:
     by = "nd"
 
     def __init__(self, interface: int) -> None:
