@@ -175,6 +175,7 @@ def install(name):
     project = ["--no-deps", "--no-build-isolation", "-e", ROOT]
     if not uv("pip", "install", "-q", *project) and not pip(*project):
         raise SetupError("cannot install the project\n  where: %s\n  mend:  see the lines above" % ROOT)
+    run([VENV_PYTHON, "-m", "compileall", "-q", "src"])  # for users who may not write there: half of a start
     finish(name, value)
 
 

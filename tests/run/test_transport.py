@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from nsm.model.records import empty_records
 from nsm.model.table import TEXT, Rows, Table
-from nsm.run.transport import TABLES, decode, encode, lengths_of, read_message, records_message, records_of
+from nsm.run.record_messages import records_message, records_of
+from nsm.run.table_transport import TABLES
+from nsm.run.transport import decode, encode, lengths_of, read_message
 from nsm.track.settings import WorkerSettings
 from nsm.track.worker import Worker
 from tests.data.detect.make import CASES, in_time

@@ -104,14 +104,20 @@ def test_tries_grow_with_the_highest_that_helped() -> None:
     assert tries.limit == 10
 
 
-def test_icmp_thinning_speeds_up_slowly_and_slows_down_at_once() -> None:
+def test_icmp_thinning_doubles_until_more_is_lost_than_a_path_loses() -> None:
     thinning = Thinning()
     assert thinning.rate == 0
-    for _ in range(11):
-        thinning.on_answer(1)
-    assert thinning.rate == pytest.approx(1.25**10)
-    thinning.on_answer(2)
-    assert thinning.rate == pytest.approx(1.25**10 / 2)
-    for _ in range(20):
-        thinning.on_answer(3)
+    for _ in range(4):
+        thinning.on_answer(1, 0, 1)
+    assert thinning.rate == 80
+    thinning.on_answer(2, 0.5, 1)
+    assert thinning.rate == 80  # one of six: so lossy are paths
+    thinning.on_answer(3, 0.5, 1)
+    assert thinning.rate == 6  # as many as came
+    thinning.on_answer(3, 0.9, 2)
+    assert thinning.rate == 6  # what was sent before the rate was cut says nothing of it
+    thinning.on_answer(1, 0, 2)
+    assert thinning.rate == 7.5
+    for second in range(3, 40):
+        thinning.on_answer(4, second, second)
     assert thinning.rate == 1

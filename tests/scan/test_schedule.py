@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from nsm.errors import ScanError
 from nsm.model.scan import PortState
 from nsm.scan.ledger import Ledger
-from nsm.scan.pacing import WINDOW_MAX
+from nsm.scan.pacing import FIRST_WAVE, WINDOW_MAX
 from nsm.scan.probing import probe
 from nsm.scan.schedule import HostState, Pace, Schedule
 from tests.scan.network import Network
@@ -184,13 +184,28 @@ def test_an_answer_counts_once() -> None:
     assert (schedule.sent, schedule.answered) == (1, 1)
 
 
-def test_udp_slows_down_to_what_a_host_tells_of_closed_ports() -> None:
+def test_udp_sends_at_first_what_every_host_tells_of() -> None:
     schedule = Schedule(1, range(1, 100), Pace(rate=0, rate_host=0, thin=True))
-    assert len(schedule.take(1.0)) > 20
+    assert len(schedule.take(1.0)) == FIRST_WAVE
+    assert not schedule.take(1.001)
     schedule.answer(0, 1, 1, 1.01)
-    schedule.closed_told(0, 1)
-    sent = sum(len(schedule.take(1.02 + step / 100)) for step in range(600))
-    assert 4 <= sent <= 8  # one a second from now on
+    schedule.closed_told(0, 1, 1.0)
+    assert 1 <= sum(len(schedule.take(1.02 + step / 100)) for step in range(100)) <= 15
+
+
+def test_a_silent_host_is_not_asked_slowly() -> None:
+    network = Network(silent=range(1, 1_000))
+    scanned(network, Schedule(1, range(1, 1_000), Pace(rate=0, rate_host=0, thin=True)))
+    assert network.now - 100 < 20  # waits of a third of a second, 64 at a time
+
+
+@pytest.mark.parametrize(("rate", "loss", "seconds"), [(1.0, 0.0, 150), (50.0, 0.0, 10), (1_000.0, 0.05, 5)])
+def test_udp_keeps_to_what_a_host_tells_of_closed_ports(rate: float, loss: float, seconds: float) -> None:
+    network = Network(icmp_rate=rate, loss=loss, opened=[50], silent=[60])
+    pace = Pace(rate=0, rate_host=0, thin=True, timeout_min_s=0.2)
+    ledger = scanned(network, Schedule(1, range(1, 101), pace))
+    assert ledger.tallies[0].counts == {PortState.CLOSED: 98, PortState.OPEN: 1, PortState.FILTERED: 1}
+    assert network.now - 100 < seconds
 
 
 def test_a_journal_of_other_hosts_is_not_needed() -> None:
@@ -201,7 +216,7 @@ def test_a_journal_of_other_hosts_is_not_needed() -> None:
 def test_a_slow_host_is_never_asked_faster_than_the_rate_allows() -> None:
     schedule = Schedule(1, range(1, 100), Pace(rate=10, rate_host=10, thin=True))
     for _ in range(40):
-        schedule.closed_told(0, 1)
+        schedule.closed_told(0, 1, 1.0)
     assert schedule._hosts[0].bucket.rate == 10
 
 

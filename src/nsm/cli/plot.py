@@ -33,6 +33,7 @@ def command(
     from nsm.report.gather import gather, us_now
     from nsm.report.period import period
     from nsm.report.svg import draw
+    from nsm.store.settings import SETTINGS
 
     path = Path(output_file)
     if path.suffix.lower() != ".svg":
@@ -40,7 +41,7 @@ def command(
         raise QueryError("a chart is drawn as SVG only", where=f"-o {output_file}", mend=mend)
     now = us_now()
     chosen = period(last, start, stop, now, zone)
-    facts = gather(context.data_dir(), chosen, context.settings().section("store").home_net, now)
+    facts = gather(context.data_dir(), chosen, context.section(SETTINGS).home_net, now)
     chart = getattr(charts, what)(facts)
     if chart is None or not chart.series:
         raise QueryError(f"there is nothing to draw: {what} was not measured in this period", mend="--last 7d")

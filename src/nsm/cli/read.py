@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -98,11 +97,11 @@ class Job:
     """One call of ``nsm read``: several captures, one kind of output."""
 
     def __init__(self, context: Context, form: str, options: dict[str, Any]) -> None:
-        from nsm.run.engine import Engine
+        from nsm.run.engine import Engine, engine_sections
 
         self._context, self._form, self._options = context, form, options
         read = _read_settings(options, zeek=form == "zeek")
-        self._engine = Engine(read, _settings(context, read.overrides))
+        self._engine = Engine(read, context.settings_of(engine_sections(), read.overrides))
         self._worst = -1
         self._stopped = threading.Event()  # by Ctrl-C: what was read is finished tidily
 
@@ -187,37 +186,6 @@ def _value(text: str) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
         return text
-
-
-def _settings(context: Context, flags: dict[str, Any]) -> Any:
-    """The effective settings of the engine's parts alone: to load the other parts too would take a second more."""
-    from nsm.errors import SettingsError
-    from nsm.run.engine import engine_sections
-    from nsm.settings.load import environment_values, load
-    from nsm.settings.places import config_file
-    from nsm.settings.sources import flatten, parse, read_text
-
-    sections = engine_sections()
-    known = load(sections, environ={}).fields
-    names = frozenset(section.name for section in sections)
-    ours = {name.partition(".")[0] for name in names}
-    try:
-        file = config_file(context.config, context.environ)
-        values = dict(flatten(parse(file, read_text(file)), names)) if file else {}
-        variables = {
-            name: text for key, text, name in environment_values(context.environ) if key.partition(".")[0] in ours
-        }
-        if not any(_suspicious(key, known, ours) for key in values):
-            return load(sections, page=values | context._page_settings(), environ=variables, flags=flags)
-    except SettingsError:
-        pass
-    return context.settings(flags)  # says the fault with its file and line
-
-
-def _suspicious(key: str, known: Collection[str], ours: Collection[str]) -> bool:
-    """May a key of the file be a typing error? Those of other parts are looked at when these are used."""
-    first = key.partition(".")[0]
-    return key not in known and (first in ours or bool(difflib.get_close_matches(first, ours, n=1)))
 
 
 class Progress:

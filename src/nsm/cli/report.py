@@ -37,6 +37,7 @@ def command(context: Context, /, formats: str | None, output_file: str, **option
     """Write a report from the store; the service need not run."""
     from nsm.errors import SinkError
     from nsm.report.render import render
+    from nsm.report.settings import SETTINGS as REPORT
     from nsm.report.shelf import FORMATS
 
     named = _formats(formats, output_file)
@@ -44,7 +45,7 @@ def command(context: Context, /, formats: str | None, output_file: str, **option
         raise click.UsageError("stdout takes one format", click.get_current_context())
     began = time.perf_counter()
     facts = _facts(context, options)
-    seconds_max = context.settings().section("report").pdf_seconds_max
+    seconds_max = context.section(REPORT).pdf_seconds_max
     problem: SinkError | None = None
     for form in named:
         path = _path(output_file, FORMATS[form], several=len(named) > 1)
@@ -70,10 +71,11 @@ def _facts(context: Context, options: dict[str, Any]) -> Any:
     from nsm.report.period import period
     from nsm.report.redact import key_of, redacted
     from nsm.report.shelf import Shelf
+    from nsm.store.settings import SETTINGS as STORE
 
     now = us_now()
     chosen = period(options["last"], options["start"], options["stop"], now, options["zone"])
-    home = context.settings().section("store").home_net
+    home = context.section(STORE).home_net
     facts = gather(context.data_dir(), chosen, home, now, short=options["short"])
     if not options["redact"]:
         return facts

@@ -75,9 +75,10 @@ def command(
     Nothing is scanned that is not named. Without root TCP ports are tried by plain connections.
     """
     from nsm.scan.runner import Tools, begin, scan
+    from nsm.scan.settings import SETTINGS
 
     resumed = _resumed(targets, options)
-    settings = context.settings().section("scan")
+    settings = context.section(SETTINGS)
     stopped: list[int] = []
     shown = _progress(context)
     request = resumed.request if resumed else _request(targets, options)

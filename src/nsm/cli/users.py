@@ -159,9 +159,9 @@ def _accounts(context: Context) -> Accounts:
 
 
 def _link(context: Context, accounts: Accounts, name: str) -> None:
-    from nsm.serve.settings import login_address
+    from nsm.serve.settings import SETTINGS, login_address
 
-    click.echo(login_address(context.settings().section("serve"), accounts.make_login_link(name)))
+    click.echo(login_address(context.section(SETTINGS), accounts.make_login_link(name)))
     context.note("open it within a day to set the password")
 
 

@@ -37,9 +37,10 @@ from nsm.run.links import ANALYST, LIVE, STORE, Sender, Splitter, listen, socket
 from nsm.run.live_view import LiveView, alert_row
 from nsm.run.outages import Outages
 from nsm.run.own_scans import OwnScans
+from nsm.run.record_messages import records_of
 from nsm.run.sight import Sights
 from nsm.run.subscriber import Subscriber
-from nsm.run.transport import Message, encode, records_of
+from nsm.run.transport import Message, encode
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
 from nsm.track.merge import Merger

@@ -16,7 +16,8 @@ from nsm.capture.reading import open_capture
 from nsm.errors import CaptureError
 from nsm.model.records import Records
 from nsm.run.engine import Engine
-from nsm.run.transport import encode, read_message, records_message, records_of
+from nsm.run.record_messages import records_message, records_of
+from nsm.run.transport import encode, read_message
 from nsm.track.settings import WorkerSettings
 from nsm.track.worker import run_worker
 

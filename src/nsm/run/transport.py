@@ -1,25 +1,20 @@
-"""Records between processes: one Arrow IPC stream a message, with its length before it.
+"""Messages between processes: a kind, a small header of plain values (MessagePack) and tables of Rows, with the lengths before.
 
-A message is a kind, a small header of plain values (MessagePack) and tables of Rows. Tables keep their extra columns
-(tick, first_ns). Both ends are ours; nothing of it comes from the network.
+Both ends are ours; nothing of it comes from the network. Most processes and commands send headers alone: what carries
+tables (``table_transport``, with NumPy and Arrow) is loaded by the first message that has some.
 """
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Mapping, Sequence
-from typing import Any, BinaryIO, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple
 
 import msgspec
-import numpy as np
 
-from nsm.model.flow import FLOW
-from nsm.model.records import Records
-from nsm.model.table import TEXT, Rows, Table
-from nsm.model.traffic import ACTIVITY, ANOMALY, ARP, SECOND, TARGET
+if TYPE_CHECKING:
+    from nsm.model.table import Rows
 
-TABLES: Final[dict[str, Table]] = {table.name: table for table in (FLOW, TARGET, ARP, ANOMALY, SECOND, ACTIVITY)}
 MESSAGE_MAX: Final = 1 << 30
 _LENGTHS = struct.Struct("<II")
 
@@ -35,23 +30,12 @@ class Message(NamedTuple):
 def encode(kind: str, header: Mapping[str, Any], tables: Sequence[Rows] = ()) -> bytes:
     """A message as bytes, lengths included."""
     head = msgspec.msgpack.encode({"kind": kind, "tables": [rows.table.name for rows in tables], **header})
-    body = b"".join(_table_bytes(rows) for rows in tables)
+    body = b""
+    if tables:
+        from nsm.run.table_transport import bytes_of
+
+        body = b"".join(bytes_of(rows) for rows in tables)
     return _LENGTHS.pack(len(head), len(body)) + head + body
-
-
-def _table_bytes(rows: Rows) -> bytes:
-    import pyarrow as pa  # late: not every process sends tables, and it takes 27 MB
-
-    arrays, names = [], []
-    for name, array in rows.items():
-        names.append(name)
-        arrays.append(pa.array(array.tolist(), pa.string()) if array.dtype == object else pa.array(array))
-    batch = pa.RecordBatch.from_arrays(arrays, names=names)
-    sink = io.BytesIO()
-    with pa.ipc.new_stream(sink, batch.schema) as writer:
-        writer.write_batch(batch)
-    data = sink.getvalue()
-    return struct.pack("<I", len(data)) + data
 
 
 def lengths_of(data: bytes | bytearray) -> tuple[int, int] | None:
@@ -65,29 +49,13 @@ def lengths_of(data: bytes | bytearray) -> tuple[int, int] | None:
 def decode(head: bytes, body: bytes) -> Message:
     """The message of a head and a body."""
     header = msgspec.msgpack.decode(head)
+    names = header.pop("tables")
     tables = {}
-    at = 0
-    for name in header.pop("tables"):
-        (length,) = struct.unpack_from("<I", body, at)
-        tables[name] = _rows(TABLES[name], body[at + 4 : at + 4 + length])
-        at += 4 + length
+    if names:
+        from nsm.run.table_transport import tables_of
+
+        tables = tables_of(names, body)
     return Message(header.pop("kind"), header, tables)
-
-
-def _rows(table: Table, data: bytes) -> Rows:
-    import pyarrow as pa
-
-    with pa.ipc.open_stream(data) as reader:
-        batch = pa.Table.from_batches(reader, reader.schema).combine_chunks()
-    columns = {}
-    for name in batch.column_names:
-        column = batch.column(name)
-        text = name in table.names and table.column(name).dtype == TEXT
-        if text:
-            columns[name] = np.array(column.to_pylist(), object)
-        else:
-            columns[name] = column.to_numpy().copy()
-    return Rows(table, columns, batch.num_rows)
 
 
 def read_message(file: BinaryIO) -> Message | None:
@@ -111,16 +79,3 @@ def _exactly(file: BinaryIO, count: int) -> bytes | None:
         parts.append(part)
         count -= len(part)
     return b"".join(parts)
-
-
-def records_message(records: Records, **header: Any) -> bytes:
-    """Records as a message; empty tables are left out."""
-    return encode("records", {"watermark": records.watermark, **header}, [rows for rows in records.tables if len(rows)])
-
-
-def records_of(message: Message) -> Records:
-    """The records of a message."""
-    tables = [message.tables.get(name) for name in ("flow", "target", "arp", "anomaly", "second")]
-    known = [FLOW, TARGET, ARP, ANOMALY, SECOND]
-    filled = [rows if rows is not None else Rows.empty(table) for rows, table in zip(tables, known, strict=True)]
-    return Records(cast("int", message.header["watermark"]), *filled)

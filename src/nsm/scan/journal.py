@@ -22,7 +22,7 @@ from nsm.scan.ledger import Tally
 from nsm.scan.schedule import HostState
 from nsm.scan.targets import Target, check_address
 
-FORM: Final = "nsm scan journal 1"
+FORM: Final = "nsm scan journal 2"
 EVERY_S: Final = 1.0
 BYTES_MAX: Final = 1 << 30  # ours: what is larger is no journal
 

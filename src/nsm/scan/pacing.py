@@ -8,6 +8,7 @@ window never falls below what a home router carries, since the probes are 60 byt
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 WINDOW_START: Final = 64  # ours, measured: a LAN is full at once, and a slow line loses nothing that matters
@@ -15,6 +16,11 @@ WINDOW_MIN: Final = 50  # ours: with less, 5 % loss alone decides the speed
 WINDOW_MAX: Final = 2_000  # ours: answers to more overrun the default socket buffers of hosts
 TRIES_MAX: Final = 10  # ours: at 50 % loss one port in a thousand is still missed
 TRIES_BEYOND: Final = 2  # ours: tries beyond the highest that ever helped
+FIRST_WAVE: Final = 6  # what Linux tells of at once, whatever its limit
+CLOSED_START: Final = 10.0  # ours: probes a second after the first message about a closed port
+CLOSED_MAX: Final = 500.0  # half of what Linux sends of all ICMP together (icmp_msgs_per_sec)
+CLOSED_MEMORY: Final = 32  # ours: messages after which older ones count half
+PATH_LOSS_MAX: Final = 0.25  # ours: what is lost beyond that was never sent
 BURST_S: Final = 0.01  # ours: a rate is kept over any 10 ms
 
 
@@ -112,20 +118,36 @@ class Tries:
 class Thinning:
     """The rate of one host that limits its ICMP (RFC 1812, section 4.3.2.8; Linux: 6 at once, then 1 a second).
 
-    Closed UDP ports are known by these messages alone, so the probes must not come faster than they do. Each
-    answer to a first try speeds up a little, each loss that is proven slows down to what is always answered.
+    Closed UDP ports are known by these messages alone, so the probes must not come faster than they do. The first
+    wave is what every host answers. Then each answer to a first try doubles the rate, until more is lost than a bad
+    path loses; from there on it grows a little with each. When what was sent since it last fell is lost, it falls to
+    half, or to what came in the last second.
     """
 
-    __slots__ = ("rate",)
+    __slots__ = ("_answered", "_cut_at", "_lost", "_starting", "_told", "fresh", "rate")
 
     def __init__(self) -> None:
         self.rate = 0.0  # no limit until the host has told of a closed port
+        self.fresh = True  # nothing is known yet: FIRST_WAVE probes may be under way
+        self._starting = True
+        self._answered = self._lost = 0.0
+        self._cut_at = float("-inf")
+        self._told: deque[float] = deque(maxlen=int(CLOSED_MAX))  # when, in the last second
 
-    def on_answer(self, attempt: int) -> None:
-        """A closed port was told of, at that try (from 1)."""
+    def on_answer(self, attempt: int, lost_at: float, now: float) -> None:
+        """A closed port was told of, at that try (from 1); the try before it was sent at ``lost_at``."""
+        if self._answered + self._lost > CLOSED_MEMORY:
+            self._answered, self._lost = self._answered / 2, self._lost / 2
+        self._answered += 1
+        self._lost += attempt - 1
+        told = self._told
+        told.append(now)
+        while told[0] < now - 1.0:
+            told.popleft()
         if not self.rate:
-            self.rate = 1.0
+            self.rate = CLOSED_START
         elif attempt == 1:
-            self.rate = min(self.rate * 1.25, 300.0)
-        else:
-            self.rate = max(self.rate / 2, 1.0)
+            self.rate = min(self.rate * (2 if self._starting else 1.25), CLOSED_MAX)
+        elif lost_at > self._cut_at and self._lost > PATH_LOSS_MAX * (self._answered + self._lost):
+            self.rate = max(min(self.rate / 2, len(self._told)), 1.0)
+            self._starting, self._cut_at = False, now

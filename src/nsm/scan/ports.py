@@ -9,6 +9,7 @@ networks run.
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 from collections.abc import Iterable
@@ -51,6 +52,7 @@ class Ports(msgspec.Struct, frozen=True):
     udp: tuple[int, ...] = ()
 
 
+@functools.lru_cache(maxsize=4)  # a request is checked before it is run
 def parse(text: str, *, udp: bool = False, seed: int = 0) -> Ports:
     """The ports that a text names; ScanError says which item is wrong.
 
@@ -103,8 +105,8 @@ def ordered(ports: Iterable[int], proto: str, seed: int) -> list[int]:
     wanted = set(ports)
     first = [port for port in COMMON[proto] if port in wanted]
     rest = sorted(wanted.difference(first))
-    random.Random(seed).shuffle(rest)  # noqa: S311  # an order, not a secret
-    return first + rest
+    keys = memoryview(random.Random(seed).randbytes(8 * len(rest))).cast("Q")  # noqa: S311  # an order, not a secret
+    return first + [rest[place] for place in sorted(range(len(rest)), key=keys.__getitem__)]
 
 
 def ranges(ports: Iterable[int]) -> str:

@@ -22,7 +22,7 @@ class Prober(Protocol):
     unreachable: list[tuple[int, str]]
 
     def send(self, probes: Sequence[Probe]) -> Sequence[Probe]:
-        """Send them; those for which there was no room."""
+        """Send them; those of this call or the one before for which there was no room."""
 
     def receive(self, wait_s: float) -> list[Told]:
         """What came, after waiting for the first of it for at most that long."""
@@ -39,6 +39,7 @@ def probe(
 ) -> bool:
     """Ask until every question is settled; False when ``tell``, which is called ten times a second, said to stop."""
     told_at = sent_at = clock()
+    most = -1  # probes that really were sent
     while True:
         now = clock()
         if now - told_at >= TELL_EVERY_S:
@@ -48,16 +49,16 @@ def probe(
         probes = schedule.take(now)
         if not probes and schedule.finished():
             return True
-        unsent = prober.send(probes) if probes else ()
-        if len(unsent) < len(probes) or not probes:
-            sent_at = now
+        unsent = prober.send(probes)
+        if unsent:
+            schedule.unsent(unsent)
+        if not probes or schedule.sent > most:
+            sent_at, most = now, schedule.sent
         elif now - sent_at > STUCK_S:
             raise ScanError(
                 f"nothing could be sent for {STUCK_S:.0f} s", where="buffers, open files or ports of this machine",
                 mend="a lower --rate, or ulimit -n 4096",
             )  # fmt: skip
-        if unsent:
-            schedule.unsent(unsent)
         wait = FULL_WAIT_S if unsent else 0.0 if probes else schedule.wait(now)
         _settle(schedule, prober, ledger, prober.receive(wait), clock())
 
@@ -79,7 +80,7 @@ def _note(schedule: Schedule, ledger: Ledger, answers: list[Told], now: float) -
         if rtt >= 0:
             record(host, port, state, reason, ttl=ttl, tries=attempt, rtt=rtt)
             if state is PortState.CLOSED and reason.startswith("icmp"):
-                schedule.closed_told(host, attempt)
+                schedule.closed_told(host, attempt, now)
 
 
 def _give_up(schedule: Schedule, prober: Prober, ledger: Ledger) -> None:

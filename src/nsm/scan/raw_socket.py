@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import random
 import socket
@@ -23,6 +24,7 @@ ICMP6_FILTER: Final = 1
 RECEIVE_BYTES: Final = 16 << 20  # ours: answers to a full window, in the kernel's way of counting, several times
 PORT_FIRST, PORT_LAST = 33_000, 60_000  # ours: among the ephemeral ports of Linux
 PLACES_TRIED: Final = 50
+FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})  # no room for a packet in the kernel's buffers
 
 _LOAD_HEADER_LENGTH, _LOAD_HALF, _LOAD_HALF_AT_X = 0xB1, 0x28, 0x48  # x = IPv4 header's length; from 0; from x
 _AT_LEAST, _ABOVE, _RETURN = 0x35, 0x25, 0x06

@@ -82,12 +82,13 @@ def begin(request: Request, settings: ScanSettings, tools: Tools) -> Journal:
     """A scan that has not sent anything yet; all rails are checked here."""
     if request.rate is not None and not 0 <= request.rate <= RATE_MAX:
         raise ScanError(f"a rate of {request.rate} is not possible", where="--rate", mend=f"1 to {RATE_MAX}, or max")
-    ports_of(request, settings, 0)
+    seed = secrets.randbits(32)
+    ports_of(request, settings, seed)
     targets = expand(
         request.targets, tools.resolve, permitted=request.permitted,
         hosts_max=HOSTS_LARGE_MAX if request.large else settings.hosts_max,
     )  # fmt: skip
-    return Journal(journals.FORM, secrets.token_hex(6), tools.now_us(), request, secrets.randbits(32), targets)
+    return Journal(journals.FORM, secrets.token_hex(6), tools.now_us(), request, seed, targets)
 
 
 def ports_of(request: Request, settings: ScanSettings, seed: int) -> Ports:

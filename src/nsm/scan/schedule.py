@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from nsm.scan.pacing import WINDOW_START, Bucket, Thinning, Timer, Tries, Window
+from nsm.scan.pacing import FIRST_WAVE, WINDOW_START, Bucket, Thinning, Timer, Tries, Window
 
 BATCH: Final = 128  # probes of one turn of the loop: few enough that answers are read before they pile up
 LOOK_EVERY_S: Final = 0.002  # time-outs are looked for so often; the shortest time-out is 25 times as long
@@ -52,6 +52,7 @@ class _Host:
         "bucket",
         "exhausted",
         "gone",
+        "lost_at",
         "next",
         "retry",
         "sampled",
@@ -70,6 +71,7 @@ class _Host:
         self.thinning = Thinning() if pace.thin else None
         self.next = 0
         self.gone = False
+        self.lost_at = 0.0  # when the try before the one that was answered last had been sent
         self.sampled = 0.0  # when a round trip was taken last
         self.underway = 0  # tries on their way
         self.waiting: dict[int, tuple[float, ...]] = {}  # port -> when each try was sent
@@ -137,6 +139,8 @@ class Schedule:
 
     def _take_of(self, number: int, host: _Host, most: int, now: float, out: list[Probe]) -> int:
         room = min(most, int(host.window.size) - host.underway, host.bucket.room(now))
+        if host.thinning is not None and host.thinning.fresh:
+            room = min(room, FIRST_WAVE - host.underway)
         if room <= 0:
             return 0
         before = len(out)
@@ -162,6 +166,8 @@ class Schedule:
         """These could not be sent for want of buffers: ask again, as if they had timed out."""
         for number, port, _ in probes:
             host = self._hosts[number]
+            if host.gone:
+                continue
             host.underway -= 1
             self._underway -= 1
             self.sent -= 1
@@ -188,6 +194,8 @@ class Schedule:
             host.underway -= 1
             self._underway -= 1
         self.answered += 1
+        if host.thinning is not None:
+            host.thinning.fresh = False
         if not 1 <= attempt <= len(times):  # after a resume: the try belongs to an earlier run
             return 0.0
         rtt = now - times[attempt - 1]
@@ -198,6 +206,7 @@ class Schedule:
             host.window.on_answer()
             self._window.on_answer()
         else:
+            host.lost_at = times[attempt - 2]
             self._on_loss(host, attempt, now)
         return rtt
 
@@ -211,11 +220,11 @@ class Schedule:
         if not self._pace.tries_fixed:
             self._tries.on_answer(attempt)
 
-    def closed_told(self, number: int, attempt: int) -> None:
+    def closed_told(self, number: int, attempt: int, now: float) -> None:
         """A host told by ICMP of a closed port, at that try: it may limit how often it does."""
         host = self._hosts[number]
         if host.thinning is not None:
-            host.thinning.on_answer(attempt)
+            host.thinning.on_answer(attempt, host.lost_at, now)
             host.bucket.rate = min(host.thinning.rate, self._pace.rate_host or host.thinning.rate)
 
     def give_up(self, number: int) -> list[int]:
@@ -242,6 +251,8 @@ class Schedule:
                 times = host.waiting.get(port)
                 if times is None or len(times) != attempt or port in host.retry:
                     continue  # answered, asked again since, or never sent
+                if host.thinning is not None:
+                    host.thinning.fresh = False
                 host.underway -= 1
                 self._underway -= 1
                 if attempt < self._tries.limit:

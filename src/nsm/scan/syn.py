@@ -6,6 +6,7 @@ The kernel, which knows nothing of the connection, resets what is half open. One
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 import struct
@@ -14,14 +15,14 @@ from typing import Final
 
 from nsm.model.scan import PortState
 from nsm.scan.pacing import TRIES_MAX
-from nsm.scan.packets import ACK, RST, SYN, UNREACHABLE_V4, UNREACHABLE_V6, Questions, Told
+from nsm.scan.packets import ACK, RST, SYN, SYN_BYTES, UNREACHABLE_V4, UNREACHABLE_V6, Questions, Told
 from nsm.scan.raw_socket import open_icmp, open_tcp, reserve_ports
 from nsm.scan.route import socket_address
 from nsm.scan.schedule import Probe
+from nsm.scan.volley import Volleys
 
 READ_MAX: Final = 512  # answers of one turn: sending must go on
 SEGMENT_BYTES: Final = 128  # IP header with options and the TCP header; the rest is of no use
-FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 # A packet filter of this machine forbids that one probe.
 FORBIDDEN: Final = frozenset({errno.EPERM, errno.EACCES})
 UNREACHABLE: Final = {
@@ -43,8 +44,8 @@ class SynProber:
         self.first_port, self._held = reserve_ports(version, int.from_bytes(secret[:8]))
         self._version = version
         self._questions = Questions([(s, t.partition("%")[0]) for s, t in pairs], self.first_port, secret)
-        self._to = [socket_address(target) for _, target in pairs]
         self._tcp = open_tcp(version, self.first_port)
+        self._volleys = Volleys(self._tcp, [socket_address(target) for _, target in pairs], SYN_BYTES)
         self._icmp = open_icmp(version, UNREACHABLE_V4 if version == 4 else UNREACHABLE_V6)
         self._poll = select.poll()
         for sock in (self._tcp, self._icmp):
@@ -58,19 +59,15 @@ class SynProber:
         return f"{self.first_port}-{self.first_port + TRIES_MAX - 1}"
 
     def send(self, probes: Sequence[Probe]) -> Sequence[Probe]:
-        """Send them in order; those that found no room in the kernel's buffers."""
-        syn, to, sendto = self._questions.syn, self._to, self._tcp.sendto
-        for number, (host, port, attempt) in enumerate(probes):
-            try:
-                sendto(syn(host, port, attempt), to[host])
-            except OSError as error:
-                if error.errno in FULL:
-                    return probes[number:]
-                if error.errno in FORBIDDEN:
-                    self._forbidden.append((host, port, attempt, PortState.FILTERED, "forbidden here", 0))
-                else:
-                    self.unreachable.append((host, UNREACHABLE.get(error.errno or 0, str(error.strerror))))
-        return ()
+        """Begin to send them in order; those of the call before that found no room in the kernel's buffers."""
+        syn = self._questions.syn
+        sent = self._volleys.send(probes, [syn(*probe) for probe in probes])
+        for host, port, attempt, code in sent.refused:
+            if code in FORBIDDEN:
+                self._forbidden.append((host, port, attempt, PortState.FILTERED, "forbidden here", 0))
+            else:
+                self.unreachable.append((host, UNREACHABLE.get(code, os.strerror(code))))
+        return sent.left
 
     def receive(self, wait_s: float) -> list[Told]:
         """What has come, after waiting for the first of it for at most ``wait_s``."""
@@ -148,5 +145,6 @@ class SynProber:
 
     def close(self) -> None:
         """Give back sockets and ports."""
+        self._volleys.close()
         for sock in (self._tcp, self._icmp, *self._held):
             sock.close()

@@ -17,10 +17,10 @@ from typing import Final
 from nsm.model.scan import PortState
 from nsm.scan.packets import FILTERED_V4, FILTERED_V6, UNREACHABLE_V4, UNREACHABLE_V6, Told
 from nsm.scan.payloads import payload_of
-from nsm.scan.raw_socket import RECEIVE_BYTES
+from nsm.scan.raw_socket import FULL, RECEIVE_BYTES
 from nsm.scan.route import socket_address
 from nsm.scan.schedule import Probe
-from nsm.scan.syn import FORBIDDEN, FULL, UNREACHABLE
+from nsm.scan.syn import FORBIDDEN, UNREACHABLE
 
 TRIES_MAX: Final = 4  # ours: as many sockets; later tries share the last one
 IP_RECVERR, IPV6_RECVERR = 11, 25
