@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nsm.cli import main
-from nsm.store.accounts import Accounts
+from nsm.store.page_settings import PageSettings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -82,9 +82,9 @@ def test_show_of_an_unknown_section_names_the_nearest(run: Run) -> None:
 
 
 def test_what_was_set_on_the_page_is_in_effect_and_named(run: Run, home: Path) -> None:
-    accounts = Accounts(home / "data")
-    accounts.set_page_setting("flow.tcp_new_s", 20)
-    accounts.close()
+    kept = PageSettings(home / "data")
+    kept.set("flow.tcp_new_s", 20)
+    kept.close()
     out = run("--data", str(home / "data"), "config", "show", "flow.tcp_new_s", "--source", "--json")[1]
     assert json.loads(out) == {"key": "flow.tcp_new_s", "value": 20.0, "source": "page"}
 

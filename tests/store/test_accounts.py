@@ -119,17 +119,6 @@ def test_sessions_and_audit_are_bounded(accounts: Accounts, monkeypatch: pytest.
     assert [entry["detail"] for entry in accounts.audit_log()] == ["4", "4", "3", "3"]
 
 
-def test_page_settings_are_kept_and_removed(accounts: Accounts, tmp_path: Path) -> None:
-    accounts.set_page_setting("detect.port_scan.ports_min", 30)
-    accounts.set_page_setting("serve.allowed_hosts", ["a", "b"])
-    accounts.set_page_setting("detect.port_scan.ports_min", 31)
-    again = Accounts(tmp_path)
-    assert again.page_settings() == {"detect.port_scan.ports_min": 31, "serve.allowed_hosts": ["a", "b"]}
-    again.set_page_setting("detect.port_scan.ports_min", None)
-    assert accounts.page_settings() == {"serve.allowed_hosts": ["a", "b"]}
-    again.close()
-
-
 def test_saved_sessions_come_back_whole(accounts: Accounts, monkeypatch: pytest.MonkeyPatch) -> None:
     logs = [{"timestamp": "2026-11-21T12:00:00", "source_ip": "10.0.0.1", "details": "<script>"}]
     first = accounts.save_session("one", "2026-11-21T12:00:00", logs)

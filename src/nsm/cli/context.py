@@ -97,13 +97,13 @@ class Context:
 
         if not (self.data_dir() / DATABASE).exists():
             return {}
-        from nsm.store.accounts import Accounts
+        from nsm.store.page_settings import PageSettings
 
-        accounts = Accounts(self.data_dir())
+        kept = PageSettings(self.data_dir())
         try:
-            return accounts.page_settings()
+            return kept.all()
         finally:
-            accounts.close()
+            kept.close()
 
     def note(self, text: str) -> None:
         """Print one line for the person on stderr; nothing when quiet."""

@@ -1,7 +1,7 @@
 """What may be asked of a running service over its control socket; the command line and the web process share it.
 
 One connection a question. Kinds: ``status``, ``health`` (processes), ``state`` (the capture), ``start``, ``stop``, ``clear``,
-``notify`` and ``notify_test`` (channels of messages), and those of ``job_desk``.
+``notify`` and ``notify_test`` (channels of messages), ``settings`` and ``setting`` (change one), and those of ``job_desk``.
 An answer with ``fault`` is an error of the service, and is raised again here.
 """
 
@@ -19,6 +19,7 @@ from nsm.errors import (
     QueryError,
     ScanError,
     ServiceError,
+    SettingsError,
 )
 from nsm.run.links import CONTROL, Splitter, socket_path
 from nsm.run.transport import encode
@@ -27,7 +28,7 @@ TIMEOUT_S: Final = 10.0
 NOTIFY_S: Final = 75.0  # ours: a channel may take a minute by its settings
 _LEAVES: Final[dict[str, type[NsmError]]] = {  # the first that fits
     "permission": CapturePermissionError, "capture": CaptureError, "query": QueryError, "scan": ScanError,
-    "delivery": DeliveryError, "service": ServiceError,
+    "delivery": DeliveryError, "settings": SettingsError, "service": ServiceError,
 }  # fmt: skip
 
 

@@ -18,10 +18,14 @@ class Jobs:
     """Lives in the supervisor."""
 
     def __init__(self, data: Path, common: dict[str, Any], tell: News) -> None:
-        self._store = JobStore(data)
+        self._store, self._common = JobStore(data), common
         specs = {spec.kind: spec for _, spec in modules_with_spec("nsm.run.jobs")}
-        self._runner = JobRunner(specs, self._store, common, tell)
+        self._runner = JobRunner(specs, self._store, self._common, tell)
         self._timetable = Timetable(self._store, self._runner)
+
+    def use(self, values: dict[str, Any]) -> None:
+        """Give these settings to jobs that start from now on."""
+        self._common["values"] = values
 
     def begin(self) -> None:
         """Note what was lost with the last service, and take up the schedules."""

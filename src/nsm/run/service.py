@@ -14,11 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from nsm.capture.bpf import compile_filter
-from nsm.capture.packet_socket import link_of
-from nsm.capture.settings import CaptureSettings
 from nsm.kernels.cache import cache_directory, cold
-from nsm.output.eve_file import EveFile, EveFileSettings
+from nsm.run.live_settings import check_capture, check_eve_file
 from nsm.run.logs import log_file
 from nsm.run.notice_control import notify_wanted
 from nsm.run.privileges import can_capture, keep_net_raw
@@ -48,7 +45,7 @@ class Caller(Protocol):
 def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.0, fall_back: bool = False) -> None:
     """Run the service until it is ended. NsmError for what makes that impossible."""
     settings = ctx.settings(flags=flags)
-    _check_capture(settings.section("capture"))
+    check_capture(settings.section("capture"))
     notify_wanted(settings)  # a secret that cannot be read is said now
     tls_context(settings.section("serve"))
     listening = bind(settings.section("serve"))
@@ -64,23 +61,9 @@ def run_service(ctx: Caller, flags: Mapping[str, Any], *, demo_speed: float = 0.
                 data = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nsm-demo-")))
                 ctx.note("No permission to capture, so this is the demo.  To watch your own traffic:  sudo make run")
         log_file(data)
-        _check_eve_file(settings.section("output.eve_file"))
+        check_eve_file(settings.section("output.eve_file"))
         _warm(ctx)
         _serve(ctx, settings, data, demo_speed, listening)
-
-
-def _check_capture(settings: CaptureSettings) -> None:
-    """Raise CaptureError for what cannot become right by itself: a name that no interface has, a filter with a typo."""
-    for name in settings.interfaces:
-        link = link_of(name)
-        if settings.filter:
-            compile_filter(settings.filter, link)
-
-
-def _check_eve_file(settings: EveFileSettings) -> None:
-    """Raise SinkError when the file of events cannot be written by the user that the service runs as."""
-    if settings.path:
-        EveFile(settings).close()
 
 
 def become_owner() -> None:

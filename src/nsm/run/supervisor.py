@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import functools
 import logging
-import os
 import signal
 import socket
 import time
@@ -21,17 +20,14 @@ from typing import Any, Final
 import msgspec
 import psutil
 
-from nsm.capture.interfaces import default_interface, interfaces, networks_of
-from nsm.capture.packet_socket import open_socket
-from nsm.capture.settings import CaptureSettings
-from nsm.errors import CaptureError, CapturePermissionError, NsmError, ServiceError
-from nsm.pipeline import HOME_NET
+from nsm.capture.interfaces import interfaces
+from nsm.errors import NsmError, ServiceError
+from nsm.run.capture_desk import CaptureDesk
 from nsm.run.control import fault_of
-from nsm.run.interface_rates import InterfaceRates
 from nsm.run.job_desk import JOB_KINDS, Jobs
 from nsm.run.links import ANALYST, CONTROL, HEALTH, STORE, Splitter, listen, socket_path
+from nsm.run.live_settings import NEXT_JOB, NEXT_START, LiveSettings
 from nsm.run.notice_control import NOTIFY_KINDS, ask_notifier, notify_task, notify_wanted
-from nsm.run.privileges import can_capture
 from nsm.run.processes import Processes
 from nsm.run.transport import Message, encode
 from nsm.serve.settings import page_address
@@ -52,18 +48,12 @@ class Supervisor:
         self, settings: Settings, data: Path, *, demo_speed: float = 0.0, log_level: int = logging.WARNING,
         listening: socket.socket, on_ready: Callable[[], None] | None = None,
     ) -> None:  # fmt: skip
-        self._settings, self._data, self._demo, self._log_level = settings, data, demo_speed, log_level
-        self._capture: CaptureSettings = settings.section("capture")
+        self._live = LiveSettings(settings, data)
+        self._data, self._demo, self._log_level = data, demo_speed, log_level
         self._runtime = data / "run"
         self._listening = listening
         self._processes = Processes(listening.fileno(), self._capture_changed, self._gap)
-        self._numbers: dict[str, int] = {}
-        self._selected: tuple[str, ...] = ()
-        self._filter = self._capture.filter
-        self._state = "stopped"
-        self._error: NsmError | None = None
-        self._since: float | None = None
-        self._rates = InterfaceRates()
+        self._capture = CaptureDesk(self._live, self._processes, self._common(), demo_speed, self._capture_changed)
         self._analyst: asyncio.StreamWriter | None = None
         self._stopping = asyncio.Event()
         self._telling: set[asyncio.Task[None]] = set()  # a task that nobody holds may be collected
@@ -77,22 +67,18 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        self._jobs = Jobs(self._data, {**self._common(), "values": self._settings.values()}, self._job_news)
+        self._jobs = Jobs(self._data, {**self._common(), "values": self._live.now.values()}, self._job_news)
         self._jobs.begin()
         control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
-        self._processes.add("store", "nsm.run.store_writer", self._store_task)
-        self._processes.add("analyst", "nsm.run.analyst", self._analyst_task)
-        self._processes.add("web", "nsm.run.web", self._web_task)
-        self._processes.add("health", "nsm.run.health_watch", self._health_task)
-        if not self._demo and notify_wanted(self._settings):  # what the demo makes up is nobody's news
-            self._processes.add("notifier", "nsm.run.notifier", self._notifier_task)
+        for name in ("store", "analyst", "web", "health", "notifier"):
+            self._begin(name)
         teller = asyncio.create_task(self._tell_analyst())
         try:
             if self._demo:
-                await self._start_demo()
+                self._capture.start_demo()
             else:
                 with contextlib.suppress(NsmError):  # the page shows it, with its mend
-                    await self.start(None)
+                    await self._capture.start(None)
             if self._on_ready is not None:
                 self._on_ready()
             await self._stopping.wait()
@@ -101,6 +87,32 @@ class Supervisor:
             await self._jobs.close()
             await self._end_all()
             control.close()
+            self._live.close()
+
+    def _begin(self, name: str) -> None:
+        """Start one of the processes that there is one of."""
+        module, task = {
+            "store": ("nsm.run.store_writer", self._store_task), "analyst": ("nsm.run.analyst", self._analyst_task),
+            "web": ("nsm.run.web", self._web_task), "health": ("nsm.run.health_watch", self._health_task),
+            "notifier": ("nsm.run.notifier", self._notifier_task),
+        }[name]  # fmt: skip
+        if name == "notifier" and (self._demo or not notify_wanted(self._live.now)):
+            return  # what the demo makes up is nobody's news
+        self._processes.add(name, module, task)
+
+    async def _change(self, header: dict[str, Any]) -> dict[str, Any]:
+        """Change a setting, and start anew what it concerns; {effect, settings}."""
+        effect = self._live.change(str(header["key"]), header["value"])
+        self._jobs.use(self._live.now.values())
+        if effect == "capture":
+            await self._capture.renew()
+        elif effect not in {NEXT_JOB, NEXT_START}:
+            began = time.time()
+            await self._processes.end(effect)
+            self._begin(effect)
+            if effect != "notifier":
+                self._gap(effect, began)
+        return {"effect": effect, "settings": self._live.shapes()}
 
     async def _end_all(self) -> None:
         """Workers first, so that what they hold arrives; then the others."""
@@ -125,23 +137,20 @@ class Supervisor:
     def _common(self) -> dict[str, Any]:
         return {"data": str(self._data), "runtime": str(self._runtime), "log_level": self._log_level}
 
-    def _home(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*HOME_NET, *networks_of(self._selected))))
-
     def _store_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
-        settings = msgspec.structs.replace(self._settings.section("store"), home_net=self._home())
+        settings = msgspec.structs.replace(self._live.now.section("store"), home_net=self._capture.home())
         return {**self._common(), "settings": msgspec.to_builtins(settings)}, ()
 
     def _analyst_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
-        read = ReadSettings(home_net=self._home())
+        read = ReadSettings(home_net=self._capture.home())
         return {
-            **self._common(), "read": msgspec.to_builtins(read), "values": self._settings.values(), "demo": bool(self._demo),
-            "eve": msgspec.to_builtins(self._settings.section("output.eve_file")), "interfaces": list(self._numbers),
+            **self._common(), "read": msgspec.to_builtins(read), "values": self._live.now.values(), "demo": bool(self._demo),
+            "eve": msgspec.to_builtins(self._live.now.section("output.eve_file")), "interfaces": self._capture.interfaces(),
         }, ()  # fmt: skip
 
     def _web_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
         number = self._listening.fileno()
-        settings = msgspec.to_builtins(self._settings.section("serve"))
+        settings = msgspec.to_builtins(self._live.now.section("serve"))
         return {**self._common(), "settings": settings, "fd": number}, (number,)
 
     def _health_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
@@ -149,84 +158,13 @@ class Supervisor:
 
         opened = [(version, open_raw(version)) for version in (4, 6)] if not self._demo else []
         sockets = {str(version): sock.detach() for version, sock in opened if sock is not None}
-        settings = msgspec.to_builtins(self._settings.section("health"))
+        settings = msgspec.to_builtins(self._live.now.section("health"))
         task = {**self._common(), "settings": settings, "demo": bool(self._demo), "sockets": sockets}
         return task, tuple(sockets.values())
 
     def _notifier_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
-        page = page_address(self._settings.section("serve"), "/", self._listening.getsockname()[1])
-        return {**self._common(), "page": page, **notify_task(self._settings)}, ()
-
-    def _worker_task(self, name: str, iface: str, group: int | None) -> tuple[dict[str, Any], tuple[int, ...]]:
-        from nsm.run.engine import Engine  # late: the engine is the workers', but their settings are made here
-
-        engine = Engine(ReadSettings(home_net=self._home()), self._settings)
-        number = self._numbers.setdefault(iface, len(self._numbers))
-        settings = engine.worker_settings(seed=int.from_bytes(os.urandom(6), "big"), iface=number)
-        capture = msgspec.structs.replace(self._capture, filter=self._filter)
-        task = {
-            **self._common(), "name": name, "iface": iface, "settings": msgspec.to_builtins(settings),
-            "capture": msgspec.to_builtins(capture), "kind": "demo" if self._demo else "ring", "speed": self._demo,
-        }  # fmt: skip
-        if self._demo:
-            return task, ()
-        sock = open_socket(iface, capture, group)
-        os.set_inheritable(sock.fileno(), True)
-        return {**task, "fd": sock.fileno()}, (sock.detach(),)
-
-    # ------------------------------------------------------------ capture
-
-    async def _start_demo(self) -> None:
-        self._selected, self._state, self._since = ("demo",), "demo", time.time()
-        self._processes.add(
-            "capture-demo", "nsm.run.capture_worker", lambda: self._worker_task("capture-demo", "demo", None)
-        )
-
-    async def start(self, iface: str | None, bpf: str | None = None) -> dict[str, Any]:
-        """Capture on an interface (None: the configured ones, else that of the default route)."""
-        if self._demo:
-            raise CaptureError("this is the demo: it makes its own packets", mend="nsm run")
-        chosen = (iface,) if iface else self._capture.interfaces or tuple(filter(None, (default_interface(),)))
-        if not chosen:
-            raise self._failed(CaptureError("there is no network interface that is up", mend="ip link"))
-        if not can_capture():
-            raise self._failed(CapturePermissionError(
-                f"cannot capture on {chosen[0]}: permission denied",
-                where=f"AF_PACKET socket, interface {chosen[0]}, uid {os.geteuid()}",
-                mend="sudo nsm run   or   sudo nsm doctor --fix   (installs a service with CAP_NET_RAW only)",
-            ))  # fmt: skip
-        if bpf is not None:
-            self._filter = bpf
-        try:
-            for name in chosen:  # what is wrong is said now, to the one who asked
-                open_socket(name, msgspec.structs.replace(self._capture, filter=self._filter)).close()
-        except CaptureError as error:
-            raise self._failed(error) from None
-        await self._processes.end("capture")
-        self._selected, self._state, self._error, self._since = chosen, "running", None, time.time()
-        for place, name in enumerate(chosen):
-            for worker in range(max(1, self._capture.workers)):
-                group = (os.getpid() + place) & 0xFFFF if self._capture.workers > 1 else None
-                label = f"capture-{name}-{worker}"
-                self._processes.add(
-                    label, "nsm.run.capture_worker", functools.partial(self._worker_task, label, name, group)
-                )
-        await self._say_capture()
-        return self._shape()
-
-    async def stop(self) -> dict[str, Any]:
-        """End the capture; what it saw stays."""
-        if self._demo:
-            raise CaptureError("the demo cannot be stopped from the page", mend="Ctrl-C ends nsm demo")
-        await self._processes.end("capture")
-        self._state, self._since, self._error = "stopped", None, None
-        await self._say_capture()
-        return self._shape()
-
-    def _failed(self, error: NsmError) -> NsmError:
-        self._state, self._error, self._since = "failed", error, None
-        self._capture_changed()
-        return error
+        page = page_address(self._live.now.section("serve"), "/", self._listening.getsockname()[1])
+        return {**self._common(), "page": page, **notify_task(self._live.now)}, ()
 
     def _capture_changed(self) -> None:
         """Tell the page soon; a service that is only starting has nobody to tell."""
@@ -235,28 +173,17 @@ class Supervisor:
             self._telling.add(task)
             task.add_done_callback(self._telling.discard)
 
-    def _shape(self) -> dict[str, Any]:
-        """The capture message of nsm.serve.backend. A worker that cannot capture makes it a failed one."""
-        faults = [process.fault for process in self._processes.named("capture") if process.fault is not None]
-        error = faults[0] if faults else self._error
-        state = "failed" if faults else self._state
-        listed = self._rates.listed(self._selected if state == "running" else ())
-        return {
-            "type": "capture", "state": state, "interfaces": listed, "error": _shown(error), "demo": bool(self._demo),
-            "since": None if state == "failed" else self._since,
-        }  # fmt: skip
-
     # ------------------------------------------------------------ talking
 
     async def _tell_analyst(self) -> None:
         """Keep a connection to the analyst, and tell it the state of the capture once a second."""
         while True:
-            self._rates.look()
+            self._capture.rates.look()
             await self._say_capture()
             await asyncio.sleep(INTERFACE_S)
 
     async def _say_capture(self) -> None:
-        shape = self._shape()
+        shape = self._capture.shape()
         shape.pop("type")
         await self._news("capture", {**shape, "load": self._load()})
 
@@ -292,8 +219,10 @@ class Supervisor:
     async def _answer(self, message: Message) -> dict[str, Any]:
         header = message.header
         questions: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
-            "start": lambda: self.start(header.get("iface"), header.get("bpf")), "stop": self.stop, "state": self._now,
+            "start": lambda: self._capture.start(header.get("iface"), filter=header.get("bpf")),
+            "stop": self._capture.stop, "state": self._now,
             "clear": lambda: self._clear(bool(header.get("keep_noted", True))), "health": self._health,
+            "settings": self._shapes, "setting": lambda: self._change(header),
             "status": self._status, "own_scan": lambda: self._own_scan(header),
             **{kind: functools.partial(ask_notifier, self._runtime, kind, header) for kind in NOTIFY_KINDS},
         }  # fmt: skip
@@ -319,7 +248,10 @@ class Supervisor:
         return {"ok": True}
 
     async def _now(self) -> dict[str, Any]:
-        return self._shape()
+        return self._capture.shape()
+
+    async def _shapes(self) -> dict[str, Any]:
+        return {"settings": self._live.shapes()}
 
     async def _clear(self, keep_noted: bool) -> dict[str, Any]:
         try:
@@ -343,7 +275,7 @@ class Supervisor:
         second = await self._second()
         return {
             "processes": self._processes.health(), "queues": second.get("queues", {}),
-            "store": second.get("store", {}), "capture": self._shape(), "workers": second.get("workers", {}),
+            "store": second.get("store", {}), "capture": self._capture.shape(), "workers": second.get("workers", {}),
             "figures": await self._last(HEALTH),
         }  # fmt: skip
 
@@ -351,8 +283,8 @@ class Supervisor:
         """Everything that ``nsm status`` shows; ``second`` is empty while the analyst does not answer."""
         port = self._listening.getsockname()[1]
         return {
-            "processes": self._processes.health(), "capture": self._shape(), "second": await self._second(),
-            "page": page_address(self._settings.section("serve"), "/", port),
+            "processes": self._processes.health(), "capture": self._capture.shape(), "second": await self._second(),
+            "page": page_address(self._live.now.section("serve"), "/", port),
         }  # fmt: skip
 
     async def _second(self) -> dict[str, Any]:
@@ -373,15 +305,3 @@ class Supervisor:
                 finally:
                     writer.close()
         return {}
-
-
-def _shown(error: NsmError | None) -> dict[str, Any] | None:
-    """An error as the page shows it: what, where, and the commands that mend it."""
-    if error is None:
-        return None
-    fixes = [part.strip() for part in error.mend.split("   or   ") if part.strip()]
-    kind = "permission" if isinstance(error, CapturePermissionError) else "capture"
-    return {
-        "type": f"capture/{kind}", "title": str(error), "detail": str(error), "where": error.where,
-        "fix": [{"text": "", "cmd": fix} for fix in fixes],
-    }  # fmt: skip

@@ -21,6 +21,8 @@ from nsm.settings.sources import flatten, line_of, parse, read_text
 
 ENVIRONMENT_PREFIX: Final = "NSM_"
 MASK: Final = "********"
+PAGE: Final = "page"
+STRONGER: Final = ("environment", "flag")  # origins that the page cannot outdo
 SECRET_BYTES_MAX: Final = 64 * 1024  # ours: a certificate chain fits
 
 
@@ -31,11 +33,16 @@ class Settings:
         self._sections = {section.name: section for section in sections}
         self._fields = {field.key: field for section in self._sections.values() for field in fields_of(section)}
         self._given: dict[str, tuple[Any, str]] = {}  # key -> value, origin
+        self._below: dict[str, tuple[Any, str]] = {}  # what the file says of keys that the page sets
 
     @property
     def fields(self) -> Mapping[str, SettingsField]:
         """Key -> declaration of every setting."""
         return self._fields
+
+    def struct_of(self, name: str) -> type[msgspec.Struct]:
+        """What a section is an instance of; KeyError for an undeclared one."""
+        return self._sections[name].struct
 
     def section(self, name: str) -> Any:
         """The settings of one section, as an instance of its struct; secrets are resolved.
@@ -70,6 +77,30 @@ class Settings:
         self._fields[key]  # KeyError for an unknown key
         return self._given[key][1] if key in self._given else "default"
 
+    def with_page(self, key: str, value: Any) -> Settings:
+        """The settings with one of them set on the page, or given back to file and default (``value`` None).
+
+        SettingsError for an unknown key, a wrong value, one that does not go together with others, or when environment
+        or flags, which are stronger, say another.
+        """
+        if key not in self._fields:
+            raise unknown_key(key, self._fields, "page")
+        origin = self.origin(key)
+        if origin.startswith(STRONGER):
+            raise SettingsError(
+                f"{key} is set by {origin}, which is stronger than the page", where=key, mend="change it there"
+            )
+        changed = Settings(self._sections.values())
+        changed._given, changed._below = dict(self._given), dict(self._below)
+        below = changed._below.pop(key, None) if origin == PAGE else changed._given.get(key)
+        changed._given.pop(key, None)
+        if below is not None:
+            changed._given[key] = below
+        if value is not None:
+            changed._add(key, value, PAGE, as_text=False)
+        changed.section(self._fields[key].section)
+        return changed
+
     def hash(self) -> str:
         """16 hex digits over all effective values: two runs with the same hash had the same settings."""
         return hashlib.sha256(msgspec.json.encode(self.values(), order="sorted")).hexdigest()[:16]
@@ -93,7 +124,10 @@ class Settings:
         field = self._fields.get(key)
         if field is None:
             raise unknown_key(key, self._fields, origin)
-        self._given[key] = (_converted(field, value, origin, as_text=as_text), origin)
+        converted = _converted(field, value, origin, as_text=as_text)
+        if origin == PAGE and key in self._given:
+            self._below[key] = self._given[key]
+        self._given[key] = (converted, origin)
 
 
 def load(
@@ -115,7 +149,7 @@ def load(
         _add_file(settings, file, text)
     for key, value in (page or {}).items():
         if key in settings.fields:  # an older version may have known more; its page value must not stop this one
-            settings._add(key, value, "page", as_text=False)
+            settings._add(key, value, PAGE, as_text=False)
     for key, value, name in environment_values(environ):
         settings._add(key, value, f"environment {name}", as_text=True)
     for key, value in (flags or {}).items():

@@ -1,4 +1,4 @@
-"""Who may use the page, and what the page keeps: users, log-in links, sessions, audit, page settings, saved sessions.
+"""Who may use the page, and what the page keeps: users, log-in links, sessions, audit, saved sessions.
 
 Plain rows of ``nsm.db``. Passwords are Argon2id hashes; tokens are random, and only their SHA-256 is kept, so
 that a copy of the file opens no session. Every table has a bound, and the oldest rows leave first.
@@ -28,7 +28,6 @@ SESSIONS_MAX: Final = 1_000  # ours: a browser holds one
 AUDIT_ROWS_MAX: Final = 100_000
 SAVED_SESSIONS_MAX: Final = 1_000
 SAVED_BYTES_MAX: Final = 16 << 20
-PAGE_SETTINGS_MAX: Final = 1_000
 NO_PASSWORD: Final = ""  # no Argon2id hash, so none fits
 TOKENS_MAX: Final = 1_000
 TOKEN_PREFIX: Final = "nsm_"  # noqa: S105  no secret: so that scanners for secrets in repositories know one
@@ -283,23 +282,6 @@ class Accounts:
         """The newest entries first: id, ts (us), who, action, detail."""
         rows = self._all("SELECT id, ts, who, action, detail FROM audit ORDER BY id DESC LIMIT ?", (limit,))
         return [dict(zip(("id", "ts", "who", "action", "detail"), row, strict=True)) for row in rows]
-
-    # Settings made on the page
-
-    def page_settings(self) -> dict[str, Any]:
-        """Dotted key -> value of every setting made on the page."""
-        return {key: json.loads(value) for key, value in self._all("SELECT key, value FROM page_setting")}
-
-    def set_page_setting(self, key: str, value: Any) -> None:
-        """Keep one setting; None removes it. StoreError above ``PAGE_SETTINGS_MAX``."""
-        if value is None:
-            self._change("DELETE FROM page_setting WHERE key=?", (key,))
-            return
-        with self._lock, transaction(self._connection):
-            execute = self._connection.execute
-            execute("INSERT OR REPLACE INTO page_setting VALUES (?,?)", (key, json.dumps(value)))
-            if execute("SELECT count(*) FROM page_setting").fetchone()[0] > PAGE_SETTINGS_MAX:
-                raise StoreError("too many settings made on the page", mend="use the configuration file")
 
     # Saved sessions: lists of log rows, as the seed contract has them
 
