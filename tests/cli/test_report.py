@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from nsm.cli import main
 from nsm.report import pdf as of_pdf
@@ -108,8 +109,22 @@ def test_a_chart_is_a_picture_of_its_own(run: Run, home: Path, what: str) -> Non
     assert "<title>" in made
 
 
-def test_a_chart_is_svg_only_and_says_so(run: Run, home: Path) -> None:
-    code, _, err = run("plot", "traffic", *DAY, "-o", "t.png")
+@pytest.mark.parametrize("what", ["traffic", "coverage"])
+def test_a_chart_is_a_png_where_the_file_is_named_so(run: Run, home: Path, what: str) -> None:
+    assert run("plot", what, *DAY, "-o", "t.svg")[0] == 0
+    code, _, _ = run("plot", what, *DAY, "-o", "t.png")
+    assert code == 0
+    with Image.open(home / "t.png") as picture:
+        svg = (home / "t.svg").read_text()
+        assert f'width="{picture.width // 2}" height="{picture.height // 2}"' in svg
+        colours = picture.convert("RGB").getcolors(1 << 24)
+    assert colours is not None
+    assert len(colours) > 20  # lines, areas and letters with smooth edges
+    assert (255, 255, 255) in {colour for _, colour in colours}  # the light theme
+
+
+def test_other_endings_are_refused(run: Run, home: Path) -> None:
+    code, _, err = run("plot", "traffic", *DAY, "-o", "t.jpg")
     assert code == 2
-    assert err.startswith("nsm: a chart is drawn as SVG only\n  where: -o t.png\n  mend:  -o t.svg")
+    assert err.startswith("nsm: a chart is drawn as SVG or PNG\n  where: -o t.jpg\n  mend:  -o t.svg   or t.png")
     assert run("plot", "traffic", "--last", "1h", "-o", "t.svg")[0] == 2

@@ -44,19 +44,40 @@ class Chart(msgspec.Struct, frozen=True):
     top: float = 0.0
 
 
-def draw(chart: Chart, *, alone: bool = False) -> str:
-    """The SVG; ``alone`` makes it a file of its own, with both themes in it."""
+def draw(chart: Chart, *, alone: bool = False, themed: bool = True) -> str:
+    """The SVG; ``alone`` makes it a file of its own, with both themes in it unless it is not to be ``themed``."""
     body = _heat(chart) if chart.kind == "heat" else _graph(chart)
     height = 2 * ROW + len(chart.series) * (ROW + GAP) if chart.kind == "heat" else HEIGHT
     about = f"<title>{_text(chart.title)}</title><desc>{_text(chart.desc)}</desc>"
-    head = ' xmlns="http://www.w3.org/2000/svg"' if alone else ""
-    frame = f'<rect width="{WIDTH}" height="{height}" {paint("surface")}/>' if alone else ""
+    head, frame = "", ""
+    if alone:
+        head, named = ' xmlns="http://www.w3.org/2000/svg"', _heading(chart)
+        body, height = f'{named[0]}<g transform="translate(0 {named[1]})">{body}</g>', height + named[1]
+        frame = f'<rect width="{WIDTH}" height="{height}" {paint("surface")}/>'
     # Sizes as attributes too: a PDF needs them, and CSS overrules them.
     return (
         f'<svg{head} role="img" class="chart" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
         f' data-left="{NAME if chart.kind == "heat" else LEFT}" data-right="{RIGHT}">'
-        f"{about}{_style() if alone else ''}{frame}{body}</svg>"
+        f"{about}{_style() if alone and themed else ''}{frame}{body}</svg>"
     )
+
+
+def _heading(chart: Chart) -> tuple[str, int]:
+    """Title and legend, which a page says beside a chart, and the height that they take. A heat strip names its own rows."""
+    title = f'<text x="{RIGHT}" y="20" font-size="14" font-weight="600" {paint("text")}>{_text(chart.title)}</text>'
+    if chart.kind == "heat" or len(chart.series) < 2:
+        return title, 30
+    parts, x, y = [title], RIGHT, 40
+    for one in chart.series:
+        width = 24 + round(6.2 * len(one.name))  # of letters of this size, about
+        if x + width > WIDTH and x > RIGHT:
+            x, y = RIGHT, y + ROW
+        parts.append(
+            f'<rect x="{x}" y="{y - 9}" width="10" height="10" {paint(one.colour)}/>'
+            f'<text x="{x + 14}" y="{y}" font-size="11" {paint("text2")}>{_text(one.name)}</text>'
+        )
+        x += width
+    return "".join(parts), y + 12
 
 
 def _style() -> str:
@@ -66,7 +87,7 @@ def _style() -> str:
         if not name.endswith("-bg")
     )
     dark = f"@media (prefers-color-scheme:dark){{svg{{{declarations(dark=True)}}}}}"
-    return f"<style>svg{{{declarations(dark=False)}}}{dark}{rules}text{{font:11px system-ui,sans-serif}}</style>"
+    return f"<style>svg{{{declarations(dark=False)}}}{dark}{rules}text{{font-family:system-ui,sans-serif}}</style>"
 
 
 def style_rules() -> str:
