@@ -24,5 +24,6 @@ def test_the_wheel_holds_the_page_and_the_program_only(tmp_path: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "nsm/serve/static/index.html" in names
     assert "nsm/py.typed" in names
+    assert [name for name in names if name.endswith("share/man/man1/nsm.1")]
     assert {name.split("/")[0].split("-")[0] for name in names} == {"nsm", "netsecmonitor"}
     assert not [name for name in names if "__pycache__" in name or "node_modules" in name]
