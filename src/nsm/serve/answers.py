@@ -12,6 +12,8 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
+JobKind = Literal["scan", "report"]
+JobState = Literal["waiting", "running", "done", "failed", "cancelled", "lost"]
 Role = Literal["viewer", "analyst", "admin"]
 
 
@@ -34,19 +36,10 @@ class JobNumber(Answer):
     job: int
 
 
-Span = TypedDict("Span", {"from": str | None, "to": str | None})
+Span = TypedDict("Span", {"from": str, "to": str})
 """The time that was asked, RFC 3339 UTC."""
 
-Gap = TypedDict(
-    "Gap",
-    {
-        "what": str | None,
-        "from": float | None,
-        "to": float | None,
-        "process": str | None,
-        "packets": NotRequired[int | None],
-    },
-)
+Gap = TypedDict("Gap", {"what": str, "from": float, "to": float, "process": str, "packets": NotRequired[int | None]})
 """Monitoring was interrupted; s UTC. ``packets``: lost in it, where that is known."""
 
 
@@ -176,7 +169,7 @@ class Explanation(Answer):
 class Note(Answer):
     """What a person wrote about an alert."""
 
-    ts: str | None
+    ts: str
     who: str
     state: str
     text: str
@@ -195,8 +188,8 @@ class AlertCard(Answer):
     state: str
     count: int
     rev: int
-    first: str | None
-    last: str | None
+    first: str
+    last: str
     src: End
     dst: End
     proto: str
@@ -235,7 +228,7 @@ class Without(Answer):
 class SeedLog(Answer):
     """A log row of the seed contract."""
 
-    timestamp: str | None
+    timestamp: str
     source_ip: str
     source_port: int | None
     destination_ip: str
@@ -260,12 +253,12 @@ class Job(Answer):
     """A job that ended, or runs without being known to the service any more; s UTC."""
 
     id: int
-    kind: str
+    kind: JobKind
     name: str
     schedule: int | None
     who: str
     started: float
     ended: float | None
-    state: str
+    state: JobState
     text: str
     result: dict[str, Any]

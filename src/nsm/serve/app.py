@@ -11,18 +11,15 @@ from typing import Any, Final
 
 import socketio
 from fastapi import FastAPI, HTTPException, Request, Response
-from fastapi.routing import APIRoute
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from nsm._version import __version__
 from nsm.errors import NsmError
-from nsm.model.discovery import modules_with_spec
 from nsm.serve import problems
 from nsm.serve.auth import Gate
 from nsm.serve.backend import Control, LiveFeed
 from nsm.serve.depends import Reads, Services
-from nsm.serve.document import document
+from nsm.serve.document import document, with_routes
 from nsm.serve.eventlog import EventLog, now_us
 from nsm.serve.guard import Guard
 from nsm.serve.history import SECONDS_MAX, Number
@@ -68,8 +65,7 @@ def create_app(
         for store in (jobs, scans, health):
             store.close()
 
-    api = FastAPI(title="netsecmonitor", version=__version__, lifespan=lifespan, openapi_url=None)
-    api.openapi = lambda: document(api)  # type: ignore[method-assign]  # FastAPI's own way to have another document
+    api, routes = with_routes(lifespan)
     api.state.services = Services(
         state=state, live=live, control=control, reader=reader, accounts=accounts, gate=gate, events=EventLog(reader),
         settings=settings, data_dir=data_dir, jobs=jobs, scans=scans, health=health,
@@ -77,15 +73,11 @@ def create_app(
     problems.install(api)
     # Answers hold no secret beside what a stranger chose (BREACH): the CSRF token comes alone, and below this size.
     api.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=5)
-    routes: list[APIRoute] = []
-    for _name, router in modules_with_spec("nsm.serve.api"):
-        api.include_router(router)
-        routes += [route for route in router.routes if isinstance(route, APIRoute)]
     page = Page(static)
 
     @api.get("/api/v1/openapi.json", include_in_schema=False)
     def openapi(_session: Reads) -> dict[str, Any]:
-        return api.openapi()
+        return document(api)
 
     @api.api_route("/{path:path}", methods=list(METHODS), include_in_schema=False)
     async def otherwise(request: Request) -> Response:

@@ -11,6 +11,7 @@ from fastapi import Depends, Query, Request, Security
 from fastapi import Path as PathPart
 from fastapi.security import APIKeyCookie, HTTPBearer
 from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from nsm.errors import QueryError
 from nsm.serve.auth import COOKIE, CSRF_HEADER, Gate, check_csrf, check_role
@@ -29,6 +30,7 @@ from nsm.store.reader import Reader
 from nsm.store.scans import ScanStore
 
 LIMIT_MAX: Final = 1_000  # ux.md 4.3
+MOMENT_MAX: Final = 253_402_300_799_000_000  # us UTC: the end of the year 9999, the last that is written as text
 NUMBER_MAX: Final = (1 << 63) - 1  # of SQLite
 SESSION: Final = APIKeyCookie(name=COOKIE, scheme_name="session", auto_error=False)
 TOKEN: Final = HTTPBearer(scheme_name="token", auto_error=False)
@@ -116,9 +118,12 @@ def times(
 
 def _moment(text: str, now: int) -> int:
     try:
-        return int(float(text) * 1e6) if text[:1].isdigit() else moment_us(text, now)
+        moment = int(float(text) * 1e6) if text[:1].isdigit() else moment_us(text, now)
     except (ValueError, OverflowError) as error:
         raise QueryError(f"not a time: {text[:40]!r}", mend='"now", "-24h", or seconds since 1970') from error
+    if moment > MOMENT_MAX:
+        raise QueryError(f"a time after the year 9999: {text[:40]!r}", mend="seconds since 1970, no smaller unit")
+    return moment
 
 
 Times = Annotated[Sequence[int], Depends(times)]
@@ -133,8 +138,8 @@ def window(times: Times, q: str = "", type: str = "all") -> Window:  # noqa: A00
 
 
 def _encodable(value: dict[str, Any]) -> dict[str, Any]:
-    """The same; ValueError when it cannot be written again: half of a character in UTF-16 is no text."""
-    msgspec.json.encode(value)
+    """The same; ValueError when it cannot be answered again: half of a character of UTF-16, or hundreds of levels."""
+    to_json(value)
     return value
 
 

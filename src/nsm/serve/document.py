@@ -10,16 +10,30 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic import TypeAdapter
+from starlette.types import Lifespan
 
+from nsm.model.discovery import modules_with_spec
 from nsm.serve.answers import Problem
-from nsm.serve.problems import documented
+from nsm.serve.problems import MEANINGS, documented
 
+VERSION: Final = "1"  # of the routes, as in their path
 ANY: Final = (403, 503)  # the guard refuses strange Hosts and Origins; the store may fail
 ABOUT: Final = (
     "Log in for a cookie (`nsm_session`), and send the `csrf` of `/api/v1/me` as `X-CSRF-Token` with whatever changes something;"
     " or send a token of `nsm users token add`, which needs neither. Times are UTC. Every problem is `application/problem+json`."
 )
+
+
+def with_routes(lifespan: Lifespan[FastAPI] | None = None) -> tuple[FastAPI, list[APIRoute]]:
+    """An application with every route of ``nsm.serve.api`` and nothing behind them, and these routes."""
+    app = FastAPI(title="netsecmonitor", version=VERSION, lifespan=lifespan, openapi_url=None)
+    routes: list[APIRoute] = []
+    for _name, router in modules_with_spec("nsm.serve.api"):
+        app.include_router(router)
+        routes += [route for route in router.routes if isinstance(route, APIRoute)]
+    return app, routes
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -31,9 +45,10 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas.pop(unused, None)
         problem = TypeAdapter(Problem).json_schema(ref_template="#/components/schemas/{model}")
         schemas.update({**problem.pop("$defs"), "Problem": problem})
+        made["components"]["responses"] = {_name(status): answer for status, answer in documented(*MEANINGS).items()}
         for operation in _operations(made):
             _add_problems(operation)
-        _leave_open(made)
+        _tidy(made)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -53,15 +68,26 @@ def _add_problems(operation: dict[str, Any]) -> None:
         statuses.append(400)
     if "requestBody" in operation:
         statuses += (413, 415)
-    for status, answer in documented(*statuses).items():
-        responses.setdefault(str(status), answer)
+    for status in MEANINGS:
+        if status in statuses or str(status) in responses:
+            responses[str(status)] = {"$ref": f"#/components/responses/{_name(status)}"}
     operation["responses"] = dict(sorted(responses.items()))
 
 
-def _leave_open(node: Any) -> None:
-    """Take out ``additionalProperties: true`` beside named properties: it says nothing, and makes types of pages vague."""
+def _name(status: int | str) -> str:
+    """The name of a problem's answer among the components."""
+    return f"Problem{status}"
+
+
+def _tidy(node: Any) -> None:
+    """Take out what says nothing: titles made from the names of properties, and that further properties may come."""
     children: list[Any] = list(node.values()) if isinstance(node, dict) else node if isinstance(node, list) else []
-    if isinstance(node, dict) and node.get("additionalProperties") is True and "properties" in node:
-        del node["additionalProperties"]
+    if isinstance(node, dict) and isinstance(properties := node.get("properties"), dict):
+        if node.get("additionalProperties") is True:  # it would make the page's types vague
+            del node["additionalProperties"]
+        for child in properties.values():
+            child.pop("title", None)
+    if isinstance(node, dict) and "in" in node and "schema" in node:
+        node["schema"].pop("title", None)
     for child in children:
-        _leave_open(child)
+        _tidy(child)

@@ -23,10 +23,8 @@ SEED_KIND: Final = {"flood": "network_scan", "suspicious_connection": "external_
 TEXT_CHARS_MAX: Final = 4_096  # ours: of one text of an alert on the page
 
 
-def iso(us: int | float | None) -> str | None:
-    """RFC 3339 UTC with milliseconds of microseconds since 1970; None stays None."""
-    if us is None:
-        return None
+def iso(us: int | float) -> str:
+    """RFC 3339 UTC with milliseconds of microseconds since 1970."""
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -45,8 +43,8 @@ def alert_card(alert: Mapping[str, Any]) -> AlertCard:
         "state": alert.get("state", "new"),
         "count": alert.get("count", 1),
         "rev": alert.get("rev", 1),
-        "first": iso(alert.get("first_seen")),
-        "last": iso(alert.get("last_seen")),
+        "first": iso(alert.get("first_seen") or 0),
+        "last": iso(alert.get("last_seen") or 0),
         "src": _end(finding.get("src_ip"), finding.get("src_port")),
         "dst": _end(finding.get("dest_ip"), finding.get("dest_port")),
         "proto": proto_name(int(finding.get("proto") or 0)) if finding.get("proto") else "",
@@ -88,9 +86,7 @@ def _explain(finding: Mapping[str, Any], alert: Mapping[str, Any]) -> Explanatio
 def _notes(notes: Any) -> list[Note]:
     if not isinstance(notes, list):  # lists of alerts carry their number alone
         return []
-    return [
-        {"ts": iso(note.get("ts")), "who": note["who"], "state": note["state"], "text": note["text"]} for note in notes
-    ]
+    return [{"ts": iso(note["ts"]), "who": note["who"], "state": note["state"], "text": note["text"]} for note in notes]
 
 
 def _window(seconds: float) -> str:

@@ -35,7 +35,7 @@ class EventPage(Window):
 
     items: list[Row]
     cols: list[str]
-    watermark: str | None
+    watermark: str
     without: list[Without]
 
 

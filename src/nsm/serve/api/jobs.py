@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, NotRequired, cast
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from nsm.serve.answers import Answer, Ok
+from nsm.serve.answers import Answer, JobKind, JobState, Ok
 from nsm.serve.answers import Job as JobShape
 from nsm.serve.auth import check_bold_scan
 from nsm.serve.depends import Analyst, Body, Json, Limit, Number, Reads, Uses
@@ -16,13 +16,11 @@ from nsm.store.jobs import Job, Schedule
 
 SPEC: Final = APIRouter(prefix="/api/v1", tags=["jobs"])
 
-Kind = Literal["scan", "report"]
-
 
 class NewSchedule(Body):
     """``trigger``: "every 6h", or five fields of cron in local time; ``task`` is that of the kind."""
 
-    kind: Kind
+    kind: JobKind
     name: Annotated[str, Field(min_length=1, max_length=200)]
     trigger: Annotated[str, Field(min_length=1, max_length=100)]
     task: Json = Field(default={})
@@ -34,15 +32,25 @@ class Switch(Body):
     enabled: bool
 
 
+class Progress(Answer):
+    """How far a job is, in what its kind counts."""
+
+    stage: NotRequired[str]
+    done: NotRequired[int]
+    total: NotRequired[int]
+    hosts: NotRequired[int]
+    open: NotRequired[int]
+
+
 class OpenJob(Answer):
-    """A job that runs or waits: since when (s UTC) and how far it is, in the words of its kind."""
+    """A job that runs or waits: since when (s UTC) and how far it is."""
 
     id: int
-    kind: str
+    kind: JobKind
     name: str
     since: float
-    progress: dict[str, Any]
-    state: str
+    progress: Progress
+    state: JobState
 
 
 class Jobs(Answer):
@@ -56,7 +64,7 @@ class ScheduleShape(Answer):
     """A schedule; ``due``: when it is to run next, s UTC, None not known yet. ``last``: the job that it last ran."""
 
     id: int
-    kind: str
+    kind: JobKind
     name: str
     trigger: str
     task: dict[str, Any]
@@ -80,7 +88,7 @@ class ScheduleNumber(Answer):
 
 
 @SPEC.get("/jobs")
-async def jobs(use: Uses, _session: Reads, limit: Limit = 50, kind: Kind | None = None) -> Jobs:
+async def jobs(use: Uses, _session: Reads, limit: Limit = 50, kind: JobKind | None = None) -> Jobs:
     """Jobs that run or wait, and those that ended, the newest first."""
     running = cast("list[OpenJob]", await use.control.jobs())
     ended = await asyncio.to_thread(use.jobs.jobs, limit, kind)
@@ -136,15 +144,15 @@ async def remove(number: Number, use: Uses, session: Analyst) -> Ok:
 
 def _job(job: Job) -> JobShape:
     return {
-        "id": job.id, "kind": job.kind, "name": job.name, "schedule": job.schedule or None, "who": job.who,
-        "started": job.started_us / 1e6, "ended": job.ended_us / 1e6 or None, "state": job.state, "text": job.text,
-        "result": job.result,
+        "id": job.id, "kind": cast("JobKind", job.kind), "name": job.name, "schedule": job.schedule or None,
+        "who": job.who, "started": job.started_us / 1e6, "ended": job.ended_us / 1e6 or None,
+        "state": cast("JobState", job.state), "text": job.text, "result": job.result,
     }  # fmt: skip
 
 
 def _schedule(one: Schedule, last: JobShape | None) -> ScheduleShape:
     return {
-        "id": one.id, "kind": one.kind, "name": one.name, "trigger": one.trigger, "task": one.task, "enabled": one.enabled,
-        "who": one.who, "created": one.created_us / 1e6, "due": one.due_us / 1e6 or None,
+        "id": one.id, "kind": cast("JobKind", one.kind), "name": one.name, "trigger": one.trigger, "task": one.task,
+        "enabled": one.enabled, "who": one.who, "created": one.created_us / 1e6, "due": one.due_us / 1e6 or None,
         "last": last,
     }  # fmt: skip
