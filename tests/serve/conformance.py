@@ -32,8 +32,15 @@ REPORT: Final = "20251121T140000Z-abcdef"
 REFUSALS: Final = ["400", "401", "403", "404", "405", "409", "413", "415", "429"]
 SEED: Final = 20_251_121
 
+THERE: Final = {
+    "alert_id": "A1", "scan_id": "s2", "report_id": REPORT, "ending": "html", "session_id": 1, "kind": "events", "form": "csv",
+    "number": 1, "name": "ann",
+}  # fmt: skip
+"""For each part of a path, a value under which ``fill`` put something: nobody makes up such a name."""
+
 Fault = tuple[str, str, int]
 """Route, check, status."""
+Answers = dict[str, Counter[int]]
 
 
 def fill(service: Service) -> None:
@@ -41,6 +48,8 @@ def fill(service: Service) -> None:
     now = time.time()
     folder = service.store.directory
     service.accounts.add_user("admin", PASSWORD)
+    service.accounts.add_user("ann", PASSWORD, "viewer")
+    service.accounts.make_token("ann", "a script", "viewer", 1)
     service.accounts.save_session("kept", "2026-01-01", [{"a": 1}])
     service.store.add(
         make_flows([now - 1_800 + i for i in range(200)]),
@@ -118,8 +127,18 @@ def strict(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def faults(url: str, headers: dict[str, str], *, examples: int, reads: bool) -> tuple[dict[Fault, str], Counter[int]]:
-    """(every fault with one request that shows it, answers by status) of the routes that read, or of the others."""
+def with_examples(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with a value that is there for each part of a path, so that routes do not answer 404 alone."""
+    for verbs in document["paths"].values():
+        for operation in verbs.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and parameter["name"] in THERE:
+                    parameter["example"] = THERE[parameter["name"]]
+    return document
+
+
+def faults(url: str, headers: dict[str, str], *, examples: int, reads: bool) -> tuple[dict[Fault, str], Answers]:
+    """(every fault with one request that shows it, statuses by route) of the routes that read, or of the others."""
     config = SchemathesisConfig.from_dict({
         "seed": SEED, "base-url": url, "headers": headers, "workers": 1, "continue-on-failure": True, "warnings": False,
         "checks": {
@@ -138,17 +157,16 @@ def faults(url: str, headers: dict[str, str], *, examples: int, reads: bool) -> 
             "fuzzing": {"extra-data-sources": {"responses": False}},
         },
     })  # fmt: skip
-    schema = schemathesis.openapi.from_dict(strict(document_of(url, headers)), config=config)
+    schema = schemathesis.openapi.from_dict(with_examples(strict(document_of(url, headers))), config=config)
     chosen = schema.include(method="GET") if reads else schema.exclude(method="GET")
     found: dict[Fault, str] = {}
-    answers = Counter[int]()
+    answers: Answers = {}
     for event in from_schema(chosen).execute():
         assert not isinstance(event, (NonFatalError, FatalError)), f"Schemathesis could not go on: {event}"
 
         if isinstance(event, ScenarioFinished):
-            answers.update(
-                answer.response.status_code for answer in event.recorder.interactions.values() if answer.response
-            )
+            told = [one.response.status_code for one in event.recorder.interactions.values() if one.response]
+            answers.setdefault(str(event.label), Counter()).update(told)
             found.update(_faults_of(event))
     return found, answers
 

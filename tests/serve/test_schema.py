@@ -30,6 +30,9 @@ FILLING: dict[str, Any] = {
 }  # fmt: skip
 """A good value for properties that a body has to have."""
 
+OF_PEOPLE = {"POST /api/v1/login", "POST /api/v1/link", "POST /api/v1/logout"}
+"""They need a password, a link, a cookie: test_login.py."""
+
 Asked = tuple[httpx.Client, dict[str, Any]]
 
 
@@ -89,6 +92,7 @@ def test_every_route_documents_the_log_in_that_it_needs(asked: Asked) -> None:
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "examples", [pytest.param(1, id="few"), pytest.param(200, id="many", marks=[pytest.mark.long, pytest.mark.service])]
 )
@@ -97,10 +101,12 @@ def test_every_answer_is_as_documented(server: tuple[Service, dict[str, str]], r
     service, headers = server
     found, answers = faults(service.url, headers, examples=examples, reads=reads)
     assert not found, "\n\n".join(f"{fault}: {told}" for fault, told in sorted(found.items()))
-    assert answers[200] > 20
-    assert answers[400] > 20
+    silent = {route for route, statuses in answers.items() if not statuses[200]}
+    assert silent <= OF_PEOPLE, "routes that never answered: does conformance.THERE have what their paths name?"
+    assert sum(statuses[400] for statuses in answers.values()) > 20
 
 
+@pytest.mark.slow
 def test_hostile_parameters_are_refused_or_answered(asked: Asked) -> None:
     client, document = asked
     bad: list[str] = []
@@ -120,6 +126,7 @@ def test_hostile_parameters_are_refused_or_answered(asked: Asked) -> None:
     assert not bad, "\n".join(bad)
 
 
+@pytest.mark.slow
 def test_hostile_bodies_are_refused_or_kept(asked: Asked) -> None:
     client, document = asked
     bad: list[str] = []

@@ -1145,6 +1145,7 @@ export interface components {
          * @description ``confirm`` is the typed word; alerts with notes are kept unless asked otherwise.
          */
         Clear: {
+            /** @example clear */
             confirm: string;
             /** @default true */
             keep_noted?: boolean;
@@ -3250,10 +3251,10 @@ export interface operations {
     series_api_v1_series_get: {
         parameters: {
             query?: {
+                key?: string[];
                 dim?: string;
                 measure?: string;
                 step?: number;
-                key?: string[] | null;
                 from?: string;
                 to?: string;
             };

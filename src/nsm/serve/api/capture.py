@@ -29,7 +29,7 @@ class Start(Body):
 class Clear(Body):
     """``confirm`` is the typed word; alerts with notes are kept unless asked otherwise."""
 
-    confirm: str = Field(max_length=16)
+    confirm: str = Field(max_length=16, examples=["clear"])
     keep_noted: bool = True
 
 

@@ -120,11 +120,11 @@ def score(use: Uses, _session: Reads) -> Score:
 
 @SPEC.get("/series")
 def series(
-    use: Uses, _session: Reads, times: Times, dim: str = "total", measure: str = "bytes",
-    step: Annotated[int, Query(ge=1, le=86_400)] = 60, key: Annotated[list[str] | None, Query()] = None,
+    use: Uses, _session: Reads, times: Times, key: Annotated[list[str], Query(default_factory=list)],
+    dim: str = "total", measure: str = "bytes", step: Annotated[int, Query(ge=1, le=86_400)] = 60,
 ) -> Series:  # fmt: skip
     """Sums over time from the rollups: {t0, step_s, keys, values}."""
-    return cast("Series", use.reader.series(dim, key, measure, times[0], times[1], step))
+    return cast("Series", use.reader.series(dim, key or None, measure, times[0], times[1], step))
 
 
 @SPEC.get("/top")
