@@ -10,8 +10,19 @@ from typing import Any
 from urllib.parse import quote
 
 import httpx
+import msgspec
 import pytest
 
+from nsm.health.forecast import Forecast
+from nsm.health.interfaces import Counters, InterfaceHealth, Rates
+from nsm.health.machine import Machine
+from nsm.health.working import Verdict
+from nsm.model import scan
+from nsm.run.notice_courier import ChannelState
+from nsm.scan.difference import Change
+from nsm.serve.document import document, with_routes
+from nsm.store import records
+from nsm.store.scans import ScanSummary
 from tests.serve.conformance import bearer, document_of, faults, fill
 from tests.serve.kit import Service, backend, running
 
@@ -54,6 +65,12 @@ def asked(server: tuple[Service, dict[str, str]]) -> Iterator[Asked]:
         yield client, document_of(service.url, headers)
 
 
+@pytest.fixture(scope="module")
+def shapes() -> dict[str, Any]:
+    found: dict[str, Any] = document(with_routes()[0])["components"]["schemas"]
+    return found
+
+
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, verbs in document["paths"].items():
         for verb, operation in verbs.items():
@@ -90,6 +107,22 @@ def test_every_route_documents_the_log_in_that_it_needs(asked: Asked) -> None:
             "/api/v1/login",
             "/api/v1/link",
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "struct", "more"),
+    [
+        ("StoreHealth", records.Health, set()), ("MachineHealth", Machine, set()), ("InterfaceHealth", InterfaceHealth, set()),
+        ("Counters", Counters, set()), ("Rates", Rates, set()), ("Forecast", Forecast, set()), ("Verdict", Verdict, set()),
+        ("Channel", ChannelState, set()), ("ScanSummary", ScanSummary, set()), ("ScanWhole", scan.Scan, {"changes"}),
+        ("ScannedHost", scan.ScannedHost, set()), ("ScannedPort", scan.ScannedPort, set()), ("PortChange", Change, set()),
+        ("Service", scan.Service, set()), ("Risk", scan.Risk, set()),
+    ],
+)  # fmt: skip
+def test_what_other_processes_say_is_documented_whole(
+    shapes: dict[str, Any], name: str, struct: type[msgspec.Struct], more: set[str]
+) -> None:
+    assert set(shapes[name]["properties"]) == {*struct.__struct_fields__} | more
 
 
 @pytest.mark.slow

@@ -2164,17 +2164,25 @@ export interface components {
         };
         /**
          * StoreHealth
-         * @description How the writer of the store is; nothing while it does not say.
+         * @description How the writer of the store is, as ``nsm.store.records.Health``; nothing while it does not say.
          */
         StoreHealth: {
             state?: string;
             reason?: string;
             free_bytes?: number;
             bulk_bytes?: number;
+            open_files?: number;
+            batches_stored?: number;
+            batches_known?: number;
+            batches_refused?: number;
             rows_stored?: number;
             rows_refused?: number;
-            bytes_dropped?: number;
+            capsules_dropped?: number;
+            near_misses_dropped?: number;
+            segments_made?: number;
+            files_damaged?: number;
             errors?: number;
+            bytes_dropped?: number;
         };
         /**
          * Sums

@@ -47,16 +47,24 @@ class QueueHealth(Answer):
 
 
 class StoreHealth(Answer):
-    """How the writer of the store is; nothing while it does not say."""
+    """How the writer of the store is, as ``nsm.store.records.Health``; nothing while it does not say."""
 
     state: NotRequired[str]
     reason: NotRequired[str]
     free_bytes: NotRequired[int]
     bulk_bytes: NotRequired[int]
+    open_files: NotRequired[int]
+    batches_stored: NotRequired[int]
+    batches_known: NotRequired[int]
+    batches_refused: NotRequired[int]
     rows_stored: NotRequired[int]
     rows_refused: NotRequired[int]
-    bytes_dropped: NotRequired[int]
+    capsules_dropped: NotRequired[int]
+    near_misses_dropped: NotRequired[int]
+    segments_made: NotRequired[int]
+    files_damaged: NotRequired[int]
     errors: NotRequired[int]
+    bytes_dropped: NotRequired[int]
 
 
 class Fault(Answer):
