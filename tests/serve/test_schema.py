@@ -93,7 +93,7 @@ def test_the_document_is_for_those_who_are_logged_in(server: tuple[Service, dict
 def test_every_route_states_what_it_answers(asked: Asked) -> None:
     vague = []
     for verb, path, operation in operations(asked[1]):
-        content = operation["responses"]["200"]["content"]
+        content = operation["responses"].get("200", {}).get("content", {})
         shape = content.get("application/json", {}).get("schema", {})
         named = "$ref" in shape or "$ref" in shape.get("items", {}) or "anyOf" in shape
         if not named and list(content) == ["application/json"]:  # files of several kinds have no one shape
@@ -134,7 +134,7 @@ def test_every_answer_is_as_documented(server: tuple[Service, dict[str, str]], r
     service, headers = server
     found, answers = faults(service.url, headers, examples=examples, reads=reads)
     assert not found, "\n\n".join(f"{fault}: {told}" for fault, told in sorted(found.items()))
-    silent = {route for route, statuses in answers.items() if not statuses[200]}
+    silent = {route for route, statuses in answers.items() if not any(200 <= status < 300 for status in statuses)}
     assert silent <= OF_PEOPLE, "routes that never answered: does conformance.THERE have what their paths name?"
     assert sum(statuses[400] for statuses in answers.values()) > 20
 
@@ -164,15 +164,15 @@ def test_hostile_bodies_are_refused_or_kept(asked: Asked) -> None:
     client, document = asked
     bad: list[str] = []
     for verb, path, operation in operations(document):
-        if "requestBody" not in operation:
+        content = operation.get("requestBody", {}).get("content", {})
+        if "application/json" not in content:
             continue
-        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-        schema = document["components"]["schemas"][reference.rpartition("/")[2]]
+        schema = document["components"]["schemas"][content["application/json"]["schema"]["$ref"].rpartition("/")[2]]
+        there = path.format(**{one["name"]: "1" for one in operation.get("parameters", ()) if one["in"] == "path"})
         for name in schema["properties"]:
-            rest = {one: FILLING[one] for one in schema.get("required", ()) if one != name}
+            rest = {one: FILLING.get(one, "x") for one in schema.get("required", ()) if one != name}
             for value in BODIES:
                 raw = f'{{"{name}": {value}{"," if rest else ""} {json.dumps(rest)[1:]}'
-                there = path.format(name="nobody", number=1)
                 answer = client.request(verb, there, content=raw, headers={"Content-Type": "application/json"})
                 bad += wrong(verb, path, operation, raw, answer)
     for kept in client.get("/list_sessions").json():
