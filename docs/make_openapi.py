@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,10 +22,14 @@ def text() -> str:
 def main() -> None:
     """Write both files."""
     OPENAPI.write_text(text(), encoding="utf-8")
-    npm = shutil.which("npm")
-    if npm is None:
-        raise SystemExit(f"{OPENAPI} is new; the types need npm: npm run --prefix web types")
-    subprocess.run([npm, "run", "--silent", "types"], cwd=WEB, check=True)  # noqa: S603  our own script
+    path = os.pathsep.join(
+        (os.environ.get("PATH", ""), str(WEB.parent / ".venv" / "node" / "bin"))
+    )  # as scripts/setup.py
+    npm = shutil.which("npm", path=path)
+    if npm is None or not (WEB / "node_modules").is_dir():
+        raise SystemExit(f"{OPENAPI} is new; the types need what the page is built with: make page, then make docs")
+    environment = {**os.environ, "PATH": path}
+    subprocess.run([npm, "run", "--silent", "types"], cwd=WEB, check=True, env=environment)  # noqa: S603  our own script
 
 
 if __name__ == "__main__":
