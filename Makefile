@@ -60,7 +60,7 @@ soak: ## hours of replayed traffic, by hand
 	@$(SETUP) dev warm
 	@for file in lab/soak*.py; do [ -f "$$file" ] || exit 0; $(BIN)/python "$$file" $(ARGS) || exit 1; done
 
-docs: ## the reference pages that are made from the code
+docs: ## the reference pages and the page's types that are made from the code
 	@$(SETUP) dev
 	@for file in docs/make_*.py; do [ -f "$$file" ] || exit 0; $(BIN)/python "$$file" || exit 1; done
 

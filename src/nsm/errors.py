@@ -42,6 +42,10 @@ class StoreError(NsmError):
     """The store cannot be opened, read or written."""
 
 
+class FullError(StoreError):
+    """A bound of what the store keeps is reached: something has to be removed first."""
+
+
 class SinkError(NsmError):
     """An output cannot be written."""
 

@@ -27,7 +27,7 @@ from nsm.store.accounts import Accounts
 from nsm.store.clear import clear
 from nsm.store.jobs import JobStore
 from nsm.store.reader import Reader
-from nsm.store.records import BatchId, StoredBatch
+from nsm.store.records import BatchId, Capsule, StoredBatch
 from nsm.store.settings import StoreSettings
 from nsm.store.writer import Writer
 
@@ -123,6 +123,7 @@ class ScriptedControl:
         self.refuse: NsmError | None = None
         self.capture = capture_state("running")
         self.calls: list[tuple[Any, ...]] = []
+        self.open_jobs: list[dict[str, Any]] = []
         self._jobs: JobStore | None = None
 
     async def interfaces(self) -> list[dict[str, Any]]:
@@ -171,7 +172,7 @@ class ScriptedControl:
             raise DeliveryError("mail: connection refused", where="notify.mail")
 
     async def jobs(self) -> list[dict[str, Any]]:
-        return []
+        return self.open_jobs
 
     async def cancel_job(self, number: int) -> None:
         self.calls.append(("cancel_job", number))
@@ -299,10 +300,11 @@ class Store:
         self._writer = Writer(directory, settings, background=False)
         self._seq = 0
 
-    def add(self, *tables: Rows, alerts: Sequence[Alert] = ()) -> None:
-        """Store rows and alerts."""
+    def add(self, *tables: Rows, alerts: Sequence[Alert] = (), payloads: Sequence[Capsule] = ()) -> None:
+        """Store rows, alerts and the packets behind them."""
         self._seq += 1
-        batch = StoredBatch(batch_id=BatchId("s", "boot", self._seq), tables=tables, alerts=tuple(alerts))
+        batch = StoredBatch(batch_id=BatchId("s", "boot", self._seq), tables=tables, alerts=tuple(alerts),
+                            payloads=tuple(payloads))  # fmt: skip
         if not all(self._writer.store([batch])):
             raise AssertionError("a batch was refused")
 

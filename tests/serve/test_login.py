@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import httpx
@@ -105,6 +106,12 @@ def test_a_port_in_use_is_one_line_with_a_way_out() -> None:
         bind(ServeSettings(listen=f"127.0.0.1:{port}"))
     taken.close()
     assert f"--listen 127.0.0.1:{port + 1}" in told.value.mend
+
+
+def test_no_answer_waits_for_an_acknowledgement() -> None:
+    bound = bind(ServeSettings(listen="127.0.0.1:0"))
+    assert bound.proto == socket.IPPROTO_TCP  # what asyncio asks before it sets TCP_NODELAY
+    bound.close()
 
 
 @pytest.mark.parametrize("listen", ["", "8052", "127.0.0.1:99999", "example.org:80", "127.0.0.1:x", "[::1:80:"])

@@ -22,6 +22,7 @@ import numpy as np
 from nsm.iana import PROTO_TCP, PROTO_UDP
 from nsm.model.address import texts
 from nsm.model.table import Rows
+from nsm.serve.answers import SeedLog
 from nsm.serve.shapes import seed_log
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class ExchangeFile:
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / NAME
-        self._threats: deque[dict[str, Any]] = deque(maxlen=THREATS_MAX)
+        self._threats: deque[SeedLog] = deque(maxlen=THREATS_MAX)
         self._history: deque[dict[str, Any]] = deque(maxlen=HISTORY_MAX)
         self._suspicious = self._packets = 0
         self._changed = True

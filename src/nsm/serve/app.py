@@ -7,20 +7,19 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import socketio
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp
 
-from nsm._version import __version__
 from nsm.errors import NsmError
-from nsm.model.discovery import modules_with_spec
 from nsm.serve import problems
 from nsm.serve.auth import Gate
 from nsm.serve.backend import Control, LiveFeed
-from nsm.serve.depends import Services
+from nsm.serve.depends import Reads, Services
+from nsm.serve.document import document, with_routes
 from nsm.serve.eventlog import EventLog, now_us
 from nsm.serve.guard import Guard
 from nsm.serve.history import SECONDS_MAX, Number
@@ -37,6 +36,7 @@ from nsm.store.scans import ScanStore
 log = logging.getLogger(__name__)
 
 GZIP_BYTES_MIN: Final = 2_048  # ours: below, it saves no packet
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
 PREFILL: Final = (("pps", "pkts", 1), ("bps_in", "bytes_c", 8), ("bps_out", "bytes_s", 8))
 """Number of a second, measure of the store's sums by interface, factor."""
 
@@ -65,8 +65,7 @@ def create_app(
         for store in (jobs, scans, health):
             store.close()
 
-    api = FastAPI(title="netsecmonitor", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None,
-                  openapi_url="/api/v1/openapi.json")  # fmt: skip
+    api, routes = with_routes(lifespan)
     api.state.services = Services(
         state=state, live=live, control=control, reader=reader, accounts=accounts, gate=gate, events=EventLog(reader),
         settings=settings, data_dir=data_dir, jobs=jobs, scans=scans, health=health,
@@ -74,16 +73,20 @@ def create_app(
     problems.install(api)
     # Answers hold no secret beside what a stranger chose (BREACH): the CSRF token comes alone, and below this size.
     api.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=5)
-    for _name, router in modules_with_spec("nsm.serve.api"):
-        api.include_router(router)
     page = Page(static)
 
-    @api.get("/api/{rest:path}", include_in_schema=False)
-    async def no_route(rest: str) -> Response:
-        raise problems.NotFoundError(f"there is no route /api/{rest[:100]}", mend="GET /api/v1/openapi.json lists them")
+    @api.get("/api/v1/openapi.json", include_in_schema=False)
+    def openapi(_session: Reads) -> dict[str, Any]:
+        return document(api)
 
-    @api.get("/{path:path}", include_in_schema=False)
-    async def serve_page(request: Request) -> Response:
+    @api.api_route("/{path:path}", methods=list(METHODS), include_in_schema=False)
+    async def otherwise(request: Request) -> Response:
+        path = request.scope["path"]
+        allowed = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+        if path.startswith("/api/") and not allowed:
+            raise problems.NotFoundError(f"there is no route {path[:100]}", mend="GET /api/v1/openapi.json lists them")
+        if request.method != "GET" or allowed:
+            raise HTTPException(405, "this is not done here", {"Allow": ", ".join(sorted(allowed or {"GET"}))})
         return page.respond(request)
 
     return Guard(socketio.ASGIApp(live.sio, api), settings)

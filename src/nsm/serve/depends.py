@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Security
+from fastapi import Path as PathPart
+from fastapi.security import APIKeyCookie, HTTPBearer
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import to_json
 
 from nsm.errors import QueryError
-from nsm.serve.auth import CSRF_HEADER, Gate, check_csrf, check_role
+from nsm.serve.auth import COOKIE, CSRF_HEADER, Gate, check_csrf, check_role
 from nsm.serve.backend import Control
 from nsm.serve.eventlog import TYPES, EventLog, Window, now_us
 from nsm.serve.guard import SAFE_METHODS
@@ -26,6 +30,10 @@ from nsm.store.reader import Reader
 from nsm.store.scans import ScanStore
 
 LIMIT_MAX: Final = 1_000  # ux.md 4.3
+MOMENT_MAX: Final = 253_402_300_799_000_000  # us UTC: the end of the year 9999, the last that is written as text
+NUMBER_MAX: Final = (1 << 63) - 1  # of SQLite
+SESSION: Final = APIKeyCookie(name=COOKIE, scheme_name="session", auto_error=False)
+TOKEN: Final = HTTPBearer(scheme_name="token", auto_error=False)
 
 
 class Services(msgspec.Struct, frozen=True):
@@ -45,6 +53,12 @@ class Services(msgspec.Struct, frozen=True):
     health: HealthStore
 
 
+class Body(BaseModel):
+    """A body of a request. It is taken as it is documented: ``"yes"`` is no truth value and ``"5"`` no number."""
+
+    model_config = ConfigDict(strict=True)
+
+
 def services(request: Request) -> Services:
     """The services of the application that serves this request."""
     found: Services = request.app.state.services
@@ -54,7 +68,11 @@ def services(request: Request) -> Services:
 Uses = Annotated[Services, Depends(services)]
 
 
-def logged_in(request: Request, use: Uses) -> Session:
+def credentials(_token: Annotated[Any, Security(TOKEN)], _session: Annotated[Any, Security(SESSION)]) -> None:
+    """Nothing: it says in the document of the routes what ``logged_in`` reads."""
+
+
+def logged_in(request: Request, use: Uses, _documented: Annotated[None, Depends(credentials)]) -> Session:
     """Who sends a request, by session cookie or by token; AuthError when it is nobody."""
     token = request.headers.get("authorization")
     if token is not None:
@@ -100,9 +118,12 @@ def times(
 
 def _moment(text: str, now: int) -> int:
     try:
-        return int(float(text) * 1e6) if text[:1].isdigit() else moment_us(text, now)
+        moment = int(float(text) * 1e6) if text[:1].isdigit() else moment_us(text, now)
     except (ValueError, OverflowError) as error:
         raise QueryError(f"not a time: {text[:40]!r}", mend='"now", "-24h", or seconds since 1970') from error
+    if moment > MOMENT_MAX:
+        raise QueryError(f"a time after the year 9999: {text[:40]!r}", mend="seconds since 1970, no smaller unit")
+    return moment
 
 
 Times = Annotated[Sequence[int], Depends(times)]
@@ -116,6 +137,16 @@ def window(times: Times, q: str = "", type: str = "all") -> Window:  # noqa: A00
     return Window(parse(q), type, times[0], times[1])
 
 
+def _encodable(value: dict[str, Any]) -> dict[str, Any]:
+    """The same; ValueError when it cannot be answered again: half of a character of UTF-16, or hundreds of levels."""
+    to_json(value)
+    return value
+
+
+Json = Annotated[dict[str, Any], AfterValidator(_encodable)]
+"""An object of any form, in a body."""
+Number = Annotated[int, PathPart(ge=0, le=NUMBER_MAX)]
+"""A number in a path, under which the store keeps something."""
 Asked = Annotated[Window, Depends(window)]
 Reads = Annotated[Session, Depends(logged_in)]
 FromPage = Annotated[Session, Depends(from_page)]

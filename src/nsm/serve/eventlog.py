@@ -13,6 +13,7 @@ import msgspec
 from nsm.errors import QueryError
 from nsm.iana import proto_name
 from nsm.model.finding import SEVERITY_WORDS
+from nsm.serve.answers import Row, Without
 from nsm.serve.match import Condition, Filter, parse
 from nsm.serve.shapes import flow_row
 from nsm.store.plan import cursor_of
@@ -31,8 +32,6 @@ COUNT_BUDGET_MS: Final = 1_500  # rows are worth waiting for, their number less
 EXPORT_PAGE: Final = 5_000
 PIECES_MAX: Final = 8  # pieces of a filter that are tried out when it leaves nothing
 TYPES: Final = ("all", "flow", "alert")
-
-Row = dict[str, Any]
 
 
 class Window(msgspec.Struct, frozen=True):
@@ -80,10 +79,10 @@ class EventLog:
         """How many rows the window has; QueryError when counting takes too long."""
         return sum(self._count(table, window) for table in ("flow", "alert"))
 
-    def without_each(self, window: Window) -> list[dict[str, Any]]:
+    def without_each(self, window: Window) -> list[Without]:
         """For every piece of a filter that leaves nothing: how many rows there would be without it."""
         pieces = window.filter.pieces[:PIECES_MAX]
-        out = []
+        out: list[Without] = []
         for index, piece in enumerate(pieces):
             rest = " ".join(pieces[:index] + pieces[index + 1 :])
             total = self.total(msgspec.structs.replace(window, filter=parse(rest)))
@@ -128,7 +127,7 @@ class EventLog:
         return int(result.rows[0][0] or 0) if result.rows else 0
 
 
-def _alert_row(row: Row) -> Row:
+def _alert_row(row: dict[str, Any]) -> Row:
     times = f" ({row['count']:,} times)" if row["count"] > 1 else ""
     return {
         "ts": row["ts"] / 1e6,

@@ -13,9 +13,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nsm.serve.problems import ForbiddenError, problem, response
+from nsm.serve.problems import ForbiddenError, TooLargeError, problem, response
 from nsm.serve.settings import ServeSettings
 
 CSP: Final = (
@@ -70,7 +71,7 @@ class Guard:
             return
         await self._app(scope, _bounded(receive), send_with_headers)
 
-    def _refusal(self, scope: Scope) -> ForbiddenError | None:
+    def _refusal(self, scope: Scope) -> ForbiddenError | TooLargeError | None:
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if not self._known_host(host):
@@ -82,7 +83,7 @@ class Guard:
             return ForbiddenError("the request comes from another page", where="Origin")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > BODY_BYTES_MAX:
-            return ForbiddenError("the request is too large", where="Content-Length")
+            return TooLargeError("the request is too large", where="Content-Length")
         return None
 
     def _known_host(self, host: str) -> bool:
@@ -106,7 +107,7 @@ def _bounded(receive: Receive) -> Receive:
         message = await receive()
         got += len(message.get("body", b""))
         if got > BODY_BYTES_MAX:
-            return {"type": "http.disconnect"}
+            raise HTTPException(413, "the request is too large")  # the one error that FastAPI lets pass while it reads
         return dict(message)
 
     return bounded

@@ -17,6 +17,7 @@ from typing import Any, Final
 import socketio
 
 from nsm.errors import NsmError
+from nsm.serve.answers import AlertCard
 from nsm.serve.auth import Gate, check_csrf, check_role
 from nsm.serve.backend import Control, LiveFeed, Message
 from nsm.serve.clients import ALERTS_PER_SECOND_MAX, BACKLOG_MAX, SEED_ROWS_PER_SECOND_MAX, Client
@@ -145,7 +146,7 @@ class Live:
                         break
                     await self._send(client, "new_log", self._state.seed_frame(row))
 
-    async def _alert(self, card: dict[str, Any]) -> None:
+    async def _alert(self, card: AlertCard) -> None:
         self._state.rev += 1
         now = self._clock()
         for client in list(self._clients.values()):

@@ -8,7 +8,8 @@ import traceback
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
@@ -18,6 +19,7 @@ from nsm.errors import (
     CaptureError,
     CapturePermissionError,
     DeliveryError,
+    FullError,
     NsmError,
     QueryError,
     ScanError,
@@ -37,10 +39,36 @@ KINDS: Final[tuple[tuple[type[NsmError], str, int], ...]] = (
     (ScanError, "scan/refused", 400),
     (SettingsError, "settings/invalid", 400),
     (DeliveryError, "notify/failed", 502),
+    (FullError, "store/full", 409),
     (StoreError, "store/failed", 503),
     (ServiceError, "service/unreachable", 503),
 )
 """Error class, type of the problem, HTTP status; the first that fits."""
+
+
+MEANINGS: Final = {
+    400: "A parameter or the body is wrong, or asks for what cannot be done",
+    401: "Nobody is logged in, or the log-in is not valid any more",
+    403: "The log-in may not do this, or the request does not come from the page",
+    404: "There is no such thing",
+    409: "It cannot be done as things stand",
+    413: "The body is too large",
+    415: "The body is no JSON by its Content-Type",
+    429: "Too many tries; Retry-After says how many seconds to wait",
+    502: "The message did not arrive",
+    503: "The store or the service does not answer",
+}
+"""What each status of a problem means, for the document of the routes."""
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems of a route, for its ``responses``: those that do not follow from its form (``document.py``)."""
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    wait = {"headers": {"Retry-After": {"schema": {"type": "integer"}, "description": "seconds"}}}
+    return {
+        status: {"description": MEANINGS[status], "content": content, **(wait if status == 429 else {})}
+        for status in statuses
+    }
 
 
 class ForbiddenError(AuthError):
@@ -49,6 +77,10 @@ class ForbiddenError(AuthError):
 
 class NotFoundError(NsmError):
     """There is no such thing."""
+
+
+class TooLargeError(NsmError):
+    """The body is larger than any that is taken."""
 
 
 class TooManyError(AuthError):
@@ -68,6 +100,8 @@ def problem(error: NsmError) -> dict[str, Any]:
         kind, status = "login/wait", 429
     elif isinstance(error, NotFoundError):
         kind, status = "not-found", 404
+    elif isinstance(error, TooLargeError):
+        kind, status = "too-large", 413
     return {
         "type": kind,
         "title": str(error),
@@ -105,11 +139,20 @@ def install(app: FastAPI) -> None:
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first.get("loc", ()))
+        if isinstance(error.body, bytes):  # it was not even read as JSON
+            document = problem(QueryError("the body is no JSON", where="Content-Type", mend="send application/json"))
+            return response({**document, "type": "content-type", "status": 415})
         return response(problem(QueryError(f"{where}: {first.get('msg', 'not valid')}", where=where)))
 
     async def plain(_request: Request, error: HTTPException) -> JSONResponse:
         document = problem(NotFoundError(str(error.detail)))
-        return response({**document, "status": error.status_code, "type": "http"})
+        headers = dict(error.headers) if error.headers else None
+        return response({**document, "status": error.status_code, "type": "http"}, headers)
+
+    async def undocumented(request: Request, error: ResponseValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        log.error("answer not as documented path=%s where=%s message=%s", request.url.path, first["loc"], first["msg"])
+        return JSONResponse(jsonable_encoder(error.body))  # better than none: the page shows what it can
 
     async def fault(request: Request, error: Exception) -> JSONResponse:
         return response(internal(f"{request.method} {request.url.path}", error))
@@ -117,6 +160,7 @@ def install(app: FastAPI) -> None:
     # Starlette looks handlers up by class, which its types cannot say.
     handlers: dict[type[Exception], Any] = {
         NsmError: known, RequestValidationError: invalid, HTTPException: plain, Exception: fault,
+        ResponseValidationError: undocumented,
     }  # fmt: skip
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)

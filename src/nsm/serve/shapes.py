@@ -5,25 +5,30 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from nsm.iana import proto_name, service_name
 from nsm.model.finding import SEVERITY_WORDS
+from nsm.serve.answers import AlertCard, End, Evidence, Explanation, Note, Row, SeedLog
 
-SEED_SEVERITY: Final = {"info": "low", "low": "low", "medium": "medium", "high": "high", "critical": "high"}
+SEED_SEVERITY: Final[dict[str, Literal["low", "medium", "high"]]] = {
+    "info": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "critical": "high",
+}
 SEED_TYPES: Final = ("network_scan", "large_packet", "external_connection", "normal_traffic")
 SEED_KIND: Final = {"flood": "network_scan", "suspicious_connection": "external_connection"}
 TEXT_CHARS_MAX: Final = 4_096  # ours: of one text of an alert on the page
 
 
-def iso(us: int | float | None) -> str | None:
-    """RFC 3339 UTC with milliseconds of microseconds since 1970; None stays None."""
-    if us is None:
-        return None
+def iso(us: int | float) -> str:
+    """RFC 3339 UTC with milliseconds of microseconds since 1970."""
     return datetime.fromtimestamp(us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def alert_card(alert: Mapping[str, Any]) -> dict[str, Any]:
+def alert_card(alert: Mapping[str, Any]) -> AlertCard:
     """The ``group`` of the page's protocol (ux.md 4.3) of one ``Alert.as_dict()``, notes and state included."""
     finding: Mapping[str, Any] = alert.get("finding") or {}
     flow_ids = list(finding.get("flow_ids") or ())
@@ -38,8 +43,8 @@ def alert_card(alert: Mapping[str, Any]) -> dict[str, Any]:
         "state": alert.get("state", "new"),
         "count": alert.get("count", 1),
         "rev": alert.get("rev", 1),
-        "first": iso(alert.get("first_seen")),
-        "last": iso(alert.get("last_seen")),
+        "first": iso(alert.get("first_seen") or 0),
+        "last": iso(alert.get("last_seen") or 0),
         "src": _end(finding.get("src_ip"), finding.get("src_port")),
         "dst": _end(finding.get("dest_ip"), finding.get("dest_port")),
         "proto": proto_name(int(finding.get("proto") or 0)) if finding.get("proto") else "",
@@ -52,10 +57,10 @@ def alert_card(alert: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _explain(finding: Mapping[str, Any], alert: Mapping[str, Any]) -> dict[str, Any]:
+def _explain(finding: Mapping[str, Any], alert: Mapping[str, Any]) -> Explanation:
     parts: Mapping[str, Any] = finding.get("explain") or {}
     window = _window(finding.get("window_s") or 0)
-    evidence = [{
+    evidence: list[Evidence] = [{
         "label": finding.get("unit") or "measured", "measured": finding.get("measured"),
         "threshold": finding.get("threshold"), "unit": " / ".join(filter(None, (finding.get("unit"), window))),
         "count": alert.get("count", 1), "q": "",
@@ -78,10 +83,10 @@ def _explain(finding: Mapping[str, Any], alert: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _notes(notes: Any) -> list[dict[str, Any]]:
+def _notes(notes: Any) -> list[Note]:
     if not isinstance(notes, list):  # lists of alerts carry their number alone
         return []
-    return [{**note, "ts": iso(note.get("ts"))} for note in notes]
+    return [{"ts": iso(note["ts"]), "who": note["who"], "state": note["state"], "text": note["text"]} for note in notes]
 
 
 def _window(seconds: float) -> str:
@@ -91,7 +96,7 @@ def _window(seconds: float) -> str:
     return f"{seconds:g} s" if seconds else ""
 
 
-def _end(ip: Any, port: Any) -> dict[str, Any]:
+def _end(ip: Any, port: Any) -> End:
     return {"ip": ip or "", "port": port or 0, "name": "", "local": is_local(str(ip or ""))}
 
 
@@ -111,7 +116,7 @@ def _texts(values: Any) -> list[str]:
     return [_text(value) for value in values or ()]
 
 
-def alert_row(alert: Mapping[str, Any]) -> dict[str, Any]:
+def alert_row(alert: Mapping[str, Any]) -> Row:
     """The log row of an alert; ``ts`` in seconds."""
     finding: Mapping[str, Any] = alert.get("finding") or {}
     return {
@@ -129,7 +134,7 @@ def alert_row(alert: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def flow_row(flow: Mapping[str, Any]) -> dict[str, Any]:
+def flow_row(flow: Mapping[str, Any]) -> Row:
     """The log row of a stored flow (columns as in ``nsm.model.flow``, ``src`` and ``dst`` as text)."""
     icmp = flow["proto"] in (1, 58)
     service = flow.get("app") or ("" if icmp else service_name(flow["dst_port"]))
@@ -151,7 +156,7 @@ def flow_row(flow: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def seed_log(row: Mapping[str, Any]) -> dict[str, Any]:
+def seed_log(row: Mapping[str, Any]) -> SeedLog:
     """A log row in the form of the seed contract (peers.md 0); kinds and severities it lacks take the nearest."""
     kind = str(row.get("event_type") or "normal_traffic")
     return {

@@ -6,8 +6,9 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from nsm.serve.answers import Score, SeedStats, Threats
 from nsm.serve.backend import SERIES, Message
 from nsm.serve.history import History, Tick, values_of
 from nsm.serve.shapes import seed_log
@@ -63,16 +64,16 @@ class LiveState:
         return int(self._second["ts"]) if self._second.get("ts") else None
 
     @property
-    def score(self) -> dict[str, Any]:
+    def score(self) -> Score:
         """The security score; a score of None and the reason while there is none."""
         if self.capture["state"] in ("stopped", "failed"):
             return {"score": None, "reason": "Capture is stopped", "deductions": []}
-        return self._second.get("score") or {"score": None, "reason": "Learning", "deductions": []}
+        return cast("Score", self._second.get("score") or {"score": None, "reason": "Learning", "deductions": []})
 
     @property
-    def threats(self) -> dict[str, Any]:
+    def threats(self) -> Threats:
         """Numbers of alerts: {by_kind, by_severity}."""
-        return self._second.get("threats") or {"by_kind": {}, "by_severity": {}}
+        return cast("Threats", self._second.get("threats") or {"by_kind": {}, "by_severity": {}})
 
     def snapshot(self) -> dict[str, Any]:
         """All that a page needs at first; the frame ``snapshot``."""
@@ -82,7 +83,7 @@ class LiveState:
             **self._latest(),
         }  # fmt: skip
 
-    def seed_stats(self) -> dict[str, Any]:
+    def seed_stats(self) -> SeedStats:
         """``stats`` of the seed contract (peers.md 0)."""
         severities = (self._second.get("threats") or {}).get("by_severity") or {}
         since = self.capture.get("since")

@@ -19,7 +19,7 @@ import msgspec
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from nsm.errors import AccountError, AuthError, StoreError
+from nsm.errors import AccountError, AuthError, FullError
 from nsm.store.database import open_database, transaction
 
 ROLES: Final = ("viewer", "analyst", "admin")  # DESIGN 7; each may do what those before it may
@@ -289,11 +289,11 @@ class Accounts:
         """The id of the list now kept; StoreError when it or the whole is too large."""
         text = json.dumps(logs, separators=(",", ":"))
         if len(text) > SAVED_BYTES_MAX:
-            raise StoreError("the session is too large to be saved", mend="filter the rows, or export them as CSV")
+            raise FullError("the session is too large to be saved", mend="filter the rows, or export them as CSV")
         with self._lock, transaction(self._connection):
             execute = self._connection.execute
             if execute("SELECT count(*) FROM saved_session").fetchone()[0] >= SAVED_SESSIONS_MAX:
-                raise StoreError("there are too many saved sessions", mend="delete some first")
+                raise FullError("there are too many saved sessions", mend="delete some first")
             row = (title[:500], timestamp[:64], text)
             made = execute("INSERT INTO saved_session(title, timestamp, logs) VALUES (?,?,?)", row).lastrowid
         return int(made or 0)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
-from nsm.errors import StoreError
+from nsm.errors import FullError
 from nsm.store.database import open_database, transaction
 
 PAGE_SETTINGS_MAX: Final = 1_000
@@ -29,7 +29,7 @@ class PageSettings:
         }
 
     def set(self, key: str, value: Any) -> None:
-        """Keep one; None removes it. StoreError above ``PAGE_SETTINGS_MAX``."""
+        """Keep one; None removes it. FullError above ``PAGE_SETTINGS_MAX``."""
         with transaction(self._connection):
             execute = self._connection.execute
             if value is None:
@@ -37,4 +37,4 @@ class PageSettings:
                 return
             execute("INSERT OR REPLACE INTO page_setting VALUES (?,?)", (key, json.dumps(value)))
             if execute("SELECT count(*) FROM page_setting").fetchone()[0] > PAGE_SETTINGS_MAX:
-                raise StoreError("too many settings made on the page", mend="use the configuration file")
+                raise FullError("too many settings made on the page", mend="use the configuration file")

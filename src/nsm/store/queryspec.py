@@ -143,13 +143,13 @@ def duration_s(text: str) -> int:
 
 
 def moment_us(value: str | int, now_us: int) -> int:
-    """Microseconds of ``now``, ``-24h`` or a number of microseconds."""
+    """Microseconds of ``now``, ``-24h`` or a number of microseconds; nothing relative is before 1970."""
     if isinstance(value, int):
         return value
     if value == "now":
         return now_us
     if value.startswith("-"):
-        return now_us - duration_s(value[1:]) * SECOND_US
+        return max(0, now_us - duration_s(value[1:]) * SECOND_US)
     raise QueryError(f"not a time: {value!r}", mend='"now", "-24h" or microseconds since 1970')
 
 

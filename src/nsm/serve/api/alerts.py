@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Response
 
+from nsm.serve.answers import AlertCard, Answer, Span
 from nsm.serve.depends import Limit, Reads, Times, Uses
-from nsm.serve.problems import NotFoundError
+from nsm.serve.problems import NotFoundError, documented
 from nsm.serve.shapes import alert_card, iso
 from nsm.store.reader import AlertFilter
 
 SPEC: Final = APIRouter(prefix="/api/v1", tags=["alerts"])
 
 
+class Packets(Response):
+    """A capture file."""
+
+    media_type: str | None = "application/octet-stream"
+
+
+class AlertPage(Answer, Span):
+    """Alerts, and the totals of everything that matches. ``rev`` counts changes, ``next`` asks for the following page."""
+
+    items: list[AlertCard]
+    next: str | None
+    total: int
+    total_is: Literal["exact"]
+    partial: bool
+    took_ms: float
+    by_severity: dict[str, int]
+    by_kind: dict[str, int]
+    rev: int
+
+
+class AlertWhole(AlertCard):
+    """An alert with all that is stored of it; ``has_packets``: they can be downloaded."""
+
+    has_packets: bool
+    raw: dict[str, Any]
+
+
 @SPEC.get("/alerts")
 def alerts(
     use: Uses, _session: Reads, times: Times, q: str = "", limit: Limit = 100, after: str | None = None
-) -> dict[str, Any]:
+) -> AlertPage:
     """Alerts last seen in the time, newest first, with totals by severity and kind."""
     started = time.perf_counter()
     page = use.reader.alerts(AlertFilter(q=q, start_us=times[0], stop_us=times[1], limit=limit, after=after))
@@ -31,8 +59,8 @@ def alerts(
     }  # fmt: skip
 
 
-@SPEC.get("/alerts/{alert_id}")
-def alert(alert_id: str, use: Uses, _session: Reads) -> dict[str, Any]:
+@SPEC.get("/alerts/{alert_id}", responses=documented(404))
+def alert(alert_id: str, use: Uses, _session: Reads) -> AlertWhole:
     """One alert with its explanation, evidence and notes."""
     found = use.reader.alert(alert_id)
     if found is None:
@@ -43,12 +71,12 @@ def alert(alert_id: str, use: Uses, _session: Reads) -> dict[str, Any]:
     return {**alert_card(found), "has_packets": has_packets, "raw": msgspec.to_builtins(found)}
 
 
-@SPEC.get("/alerts/{alert_id}/packets.pcapng")
-def packets(alert_id: str, use: Uses, _session: Reads) -> Response:
+@SPEC.get("/alerts/{alert_id}/packets.pcapng", response_class=Packets, responses=documented(404))
+def packets(alert_id: str, use: Uses, _session: Reads) -> Packets:
     """The packets kept behind an alert."""
     found = use.reader.capsule(alert_id)
     if found is None:
         raise NotFoundError("no packets were kept for this alert")
     name = "".join(char for char in alert_id if char.isalnum())[:64]
     headers = {"Content-Disposition": f'attachment; filename="nsm-{name}.pcapng"'}
-    return Response(found, media_type="application/octet-stream", headers=headers)
+    return Packets(found, headers=headers)

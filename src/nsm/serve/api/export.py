@@ -13,8 +13,9 @@ import msgspec
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 
+from nsm.serve.answers import Row
 from nsm.serve.depends import Asked, Reads, Uses
-from nsm.serve.problems import NotFoundError
+from nsm.serve.problems import NotFoundError, documented
 from nsm.serve.shapes import iso
 
 SPEC: Final = APIRouter(prefix="/api/v1", tags=["export"])
@@ -28,10 +29,13 @@ FIELDS: Final = (
     "event_type", "src_ip", "src_port", "dest_ip", "dest_port", "proto", "severity", "details", "flow_id", "alert_id",
 )  # fmt: skip
 KINDS: Final = {"events": None, "alerts": "alert", "flows": "flow"}
+FILES: Final = {"text/csv": {"schema": {"type": "string"}}, "application/x-ndjson": {"schema": {"type": "string"}}}
 CHUNK_ROWS: Final = 500
 
 
-@SPEC.get("/export/{kind}.{form}")
+@SPEC.get(
+    "/export/{kind}.{form}", response_class=StreamingResponse, responses={**documented(404), 200: {"content": FILES}}
+)
 def export(kind: str, form: str, use: Uses, session: Reads, asked: Asked) -> StreamingResponse:
     """The rows of the filter and time as a file; ``kind`` events, alerts or flows, ``form`` csv or jsonl."""
     if kind not in KINDS or form not in ("csv", "jsonl"):
@@ -53,7 +57,7 @@ def csv_cell(value: Any) -> str:
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
-def _csv(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+def _csv(rows: Iterable[Row]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(HEADER)
@@ -68,7 +72,7 @@ def _csv(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
             return
 
 
-def _jsonl(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+def _jsonl(rows: Iterable[Row]) -> Iterator[bytes]:
     for row in rows:
         yield msgspec.json.encode({**row, "ts": iso(row["ts"] * 1e6)}) + b"\n"
 

@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal, cast
 
 import msgspec
 from fastapi import APIRouter
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nsm.report.shelf import About, Shelf
-from nsm.serve.depends import Analyst, Limit, Reads, Uses
-from nsm.serve.problems import NotFoundError
+from nsm.serve.answers import Answer, JobNumber, Ok
+from nsm.serve.depends import Analyst, Body, Limit, Reads, Uses
+from nsm.serve.problems import NotFoundError, documented
 
 SPEC: Final = APIRouter(prefix="/api/v1", tags=["reports"])
 
 Format = Literal["html", "pdf", "json", "csv"]
 MEDIA: Final = {"html": "text/html; charset=utf-8", "pdf": "application/pdf", "json": "application/json",
                 "zip": "application/zip"}  # fmt: skip
+FILES: Final[dict[str, dict[str, dict[str, str]]]] = {kind.partition(";")[0]: {"schema": {}} for kind in MEDIA.values()}
 CLOSED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
 HEAD_BYTES: Final = 1_024
 _HASHES: Final = re.compile(
@@ -32,25 +34,47 @@ _HASHES: Final = re.compile(
 )
 
 
-class NewReport(BaseModel):
+class NewReport(Body):
     """Which report. ``last``: 24h, 7d; ``zone``: a name of the IANA database, empty for the server's."""
 
     last: Annotated[str, Field(min_length=2, max_length=10)] = "24h"
-    formats: Annotated[list[Format], Field(min_length=1, max_length=4)] = ["html"]
+    formats: Annotated[list[Format], Field(min_length=1, max_length=4)] = Field(default=["html"])
     name: str = Field(default="", max_length=200)
     zone: str = Field(default="", max_length=60)
     short: bool = False
     redact: bool = False
 
 
+class Report(Answer):
+    """A report that is kept; times in s UTC. ``files``: ending -> bytes; ``problem``: a format that could not be made, and why."""
+
+    id: str
+    name: str
+    who: str
+    made: float
+    start: float
+    stop: float
+    zone: str
+    summary: str
+    score: int | None
+    files: dict[str, int]
+    problem: str
+
+
+class Reports(Answer):
+    """Reports, the newest first."""
+
+    items: list[Report]
+
+
 @SPEC.get("/reports")
-def reports(use: Uses, _session: Reads, limit: Limit = 200) -> dict[str, Any]:
+def reports(use: Uses, _session: Reads, limit: Limit = 200) -> Reports:
     """Reports that are kept, the newest first."""
     return {"items": [_shape(one) for one in Shelf(use.data_dir).reports(limit)]}
 
 
 @SPEC.post("/reports")
-async def make(body: NewReport, use: Uses, session: Analyst) -> dict[str, int]:
+async def make(body: NewReport, use: Uses, session: Analyst) -> JobNumber:
     """Make a report, or let it wait for its turn; the number of its job."""
     name = body.name or f"last {body.last}"
     number = await use.control.job("report", name, {**body.model_dump(), "name": name}, session.name)
@@ -58,7 +82,9 @@ async def make(body: NewReport, use: Uses, session: Analyst) -> dict[str, int]:
     return {"job": number}
 
 
-@SPEC.get("/reports/{report_id}/{ending}")
+@SPEC.get(
+    "/reports/{report_id}/{ending}", response_class=FileResponse, responses={**documented(404), 200: {"content": FILES}}
+)
 def file(report_id: str, ending: str, use: Uses, _session: Reads, download: bool = False) -> FileResponse:
     """A file of a report: html to look at in a sandbox, the others (and html with ``download``) to keep."""
     path = Shelf(use.data_dir).path(report_id, ending)
@@ -75,8 +101,8 @@ def file(report_id: str, ending: str, use: Uses, _session: Reads, download: bool
     )  # fmt: skip
 
 
-@SPEC.delete("/reports/{report_id}")
-def remove(report_id: str, use: Uses, session: Analyst) -> dict[str, bool]:
+@SPEC.delete("/reports/{report_id}", responses=documented(404))
+def remove(report_id: str, use: Uses, session: Analyst) -> Ok:
     """Remove a report with all its files."""
     if not Shelf(use.data_dir).remove(report_id):
         raise NotFoundError(f"there is no report {report_id[:32]}", mend="it may have been removed")
@@ -90,7 +116,7 @@ def _policy(head: str) -> str:
     return f"{CLOSED} allow-scripts; style-src {found[1]}; script-src {found[2]}" if found else CLOSED
 
 
-def _shape(one: About) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(one)
+def _shape(one: About) -> Report:
+    plain = msgspec.to_builtins(one)
     times = {name: plain.pop(f"{name}_us") / 1e6 for name in ("made", "start", "stop")}
-    return {**plain, **times}
+    return cast("Report", {**plain, **times})

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from nsm.errors import QueryError
-from nsm.serve.depends import Reads, SeedWrites, Services, Uses
+from nsm.serve.answers import Answer, SeedLog, SeedStats
+from nsm.serve.depends import Body, Json, Number, Reads, SeedWrites, Services, Uses
 from nsm.serve.eventlog import TYPES, Window, now_us
 from nsm.serve.match import parse
-from nsm.serve.problems import NotFoundError
+from nsm.serve.problems import NotFoundError, documented
 from nsm.serve.shapes import SEED_KIND, seed_log
 from nsm.store.queryspec import moment_us
 
@@ -23,12 +24,60 @@ LOGS_MAX: Final = 1_000  # as many as the seed keeps in memory
 RECENT_MAX: Final = 50
 
 
-class SavedLogs(BaseModel):
+class SavedLogs(Body):
     """A list of log rows to keep."""
 
     title: str = Field(max_length=500)
     timestamp: str = Field(default="", max_length=64)
-    logs: list[dict[str, Any]] = Field(max_length=100_000)
+    logs: list[Json] = Field(max_length=100_000)
+
+
+class SeedLogs(Answer):
+    """Rows, and the numbers of now."""
+
+    logs: list[SeedLog]
+    stats: SeedStats
+
+
+class Done(Answer):
+    """It was done."""
+
+    status: Literal["success"]
+
+
+class ClearedLogs(Done):
+    """The logs were deleted."""
+
+    message: str
+
+
+class SavedNumber(Done):
+    """The list that was kept."""
+
+    id: int
+
+
+class SavedList(Answer):
+    """A list of rows that somebody kept."""
+
+    id: int
+    title: str
+    timestamp: str
+
+
+class SavedRows(SavedList):
+    """The same with its rows, as they were sent."""
+
+    logs: list[dict[str, Any]]
+
+
+class SecurityData(Answer):
+    """The exchange file."""
+
+    total_packets: int
+    suspicious_count: int
+    recent_threats: list[SeedLog]
+    packet_history: list[Any]
 
 
 @SPEC.get("/get_logs")
@@ -38,7 +87,7 @@ def get_logs(
     start: str = "",
     end: str = "",
     type: str = "",  # noqa: A002  the seed's name
-) -> dict[str, Any]:
+) -> SeedLogs:
     """The newest rows of a time (ISO 8601 or ``-24h``) and of one event type."""
     kinds = [type, *(ours for ours, seed in SEED_KIND.items() if seed == type)] if type else []
     wanted = parse(f"kind:{','.join(kinds)}" if kinds else "")
@@ -48,28 +97,28 @@ def get_logs(
 
 
 @SPEC.post("/clear_logs")
-async def clear_logs(use: Uses, session: SeedWrites) -> dict[str, Any]:
+async def clear_logs(use: Uses, session: SeedWrites) -> ClearedLogs:
     """Delete the logs; alerts with notes stay."""
     await use.control.clear_logs(keep_noted=True)
     await asyncio.to_thread(use.accounts.audit, session.name, "logs cleared", "through /clear_logs")
     return {"status": "success", "message": "Logs cleared"}
 
 
-@SPEC.post("/save_session")
-def save_session(body: SavedLogs, use: Uses, _session: SeedWrites) -> dict[str, Any]:
+@SPEC.post("/save_session", responses=documented(409))
+def save_session(body: SavedLogs, use: Uses, _session: SeedWrites) -> SavedNumber:
     """Keep a list of rows."""
     made = use.accounts.save_session(body.title, body.timestamp or datetime.now(UTC).isoformat(), body.logs)
     return {"status": "success", "id": made}
 
 
 @SPEC.get("/list_sessions")
-def list_sessions(use: Uses, _session: Reads) -> list[dict[str, Any]]:
+def list_sessions(use: Uses, _session: Reads) -> list[SavedList]:
     """Kept lists, newest first."""
     return [{"id": kept.id, "title": kept.title, "timestamp": kept.timestamp} for kept in use.accounts.saved_sessions()]
 
 
-@SPEC.get("/get_session_logs/{session_id}")
-def get_session_logs(session_id: int, use: Uses, _session: Reads) -> dict[str, Any]:
+@SPEC.get("/get_session_logs/{session_id}", responses=documented(404))
+def get_session_logs(session_id: Number, use: Uses, _session: Reads) -> SavedRows:
     """The rows of one kept list."""
     kept = use.accounts.saved_session(session_id)
     if kept is None:
@@ -77,15 +126,15 @@ def get_session_logs(session_id: int, use: Uses, _session: Reads) -> dict[str, A
     return {"id": kept.id, "title": kept.title, "timestamp": kept.timestamp, "logs": list(kept.logs)}
 
 
-@SPEC.delete("/delete_session/{session_id}")
-def delete_session(session_id: int, use: Uses, _session: SeedWrites) -> dict[str, Any]:
+@SPEC.delete("/delete_session/{session_id}", responses=documented(404))
+def delete_session(session_id: Number, use: Uses, _session: SeedWrites) -> Done:
     """Delete a kept list."""
     if not use.accounts.delete_saved_session(session_id):
         raise NotFoundError(f"there is no session {session_id}")
     return {"status": "success"}
 
 
-@SPEC.get("/security_data.json")
+@SPEC.get("/security_data.json", responses={200: {"model": SecurityData}})
 def security_data(use: Uses, _session: Reads) -> Response:
     """The exchange file, as the service writes it; made from the store while there is none."""
     path = use.data_dir / "security_data.json"
@@ -96,7 +145,7 @@ def security_data(use: Uses, _session: Reads) -> Response:
     return Response(content, media_type="application/json")
 
 
-def _security_data(use: Services) -> dict[str, Any]:
+def _security_data(use: Services) -> SecurityData:
     stats, now = use.state.seed_stats(), now_us()
     threats = use.events.page(Window(parse(""), TYPES[2], 0, now), RECENT_MAX).items
     return {
