@@ -10,22 +10,15 @@ import click
 
 from nsm.cli import errors
 
-CONFIG: Final = """\
-Settings come from, weakest first: defaults, the file, the page, the environment, options.
-
-File: --config, $NSM_CONFIG, ~/.config/nsm/config.toml, /etc/nsm/config.toml; .yaml and .json too.
-Environment: NSM_SECTION__KEY, two underscores for each dot: NSM_FLOW__TCP_NEW_S=20.
-Secrets: write file:/path or env:NAME in place of the value.
-Under sudo the file and the data are those of the calling user.
-
-  nsm config init             a file with every setting, commented
-  nsm config show --source    what is in effect, and where it is from
-  nsm config check            the first fault with its line
-"""
-
 
 def _exit_codes() -> str:
     return "".join(f"{code:>4}  {text}\n" for code, text in errors.EXIT_CODES)
+
+
+def _config() -> str:
+    from nsm.settings.document import ABOUT
+
+    return ABOUT
 
 
 def _filter() -> str:
@@ -51,7 +44,7 @@ TOPICS: Final[dict[str, Callable[[], str]]] = {
     "exit-codes": _exit_codes,
     "filter": _filter,
     "fields": _fields,
-    "config": lambda: CONFIG,
+    "config": _config,
 }
 
 

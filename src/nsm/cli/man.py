@@ -10,7 +10,7 @@ import click
 
 from nsm._version import __version__
 from nsm.cli import errors
-from nsm.cli.help_topics import CONFIG
+from nsm.settings.document import ABOUT
 
 FILES: Final = (
     ("~/.config/nsm/config.toml, /etc/nsm/config.toml", "Settings; the first that is there. nsm config init writes one."),
@@ -53,7 +53,7 @@ def page(group: click.Group) -> Iterator[str]:
         found = group.get_command(context, name)
         if found is not None and not found.hidden:
             yield from _command(found, click.Context(found, info_name=name, parent=context))
-    yield from (".SH CONFIGURATION", ".nf", *map(_text, CONFIG.splitlines()), ".fi")
+    yield from (".SH CONFIGURATION", ".nf", *map(_text, ABOUT.splitlines()), ".fi")
     yield from (".SH FILES", *_terms(FILES))
     yield from (".SH ENVIRONMENT", *_terms(ENVIRONMENT))
     yield from (".SH EXIT STATUS", *_terms((str(code), text) for code, text in errors.EXIT_CODES))

@@ -8,11 +8,24 @@ import itertools
 import json
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from nsm.settings.section import SettingsField, SettingsSection, fields_of
+
+ABOUT: Final = """\
+Settings come from, weakest first: defaults, the file, the page, the environment, options.
+
+File: --config, $NSM_CONFIG, ~/.config/nsm/config.toml, /etc/nsm/config.toml; .yaml and .json too.
+Environment: NSM_SECTION__KEY, two underscores for each dot: NSM_FLOW__TCP_NEW_S=20.
+Secrets: write file:/path or env:NAME in place of the value.
+Under sudo the file and the data are those of the calling user.
+
+  nsm config init             a file with every setting, commented
+  nsm config show --source    what is in effect, and where it is from
+  nsm config check            the first fault with its line
+"""
 
 
 def field_texts(struct: type[msgspec.Struct]) -> dict[str, str]:
