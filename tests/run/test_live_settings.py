@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nsm.errors import NsmError, SettingsError
+from nsm.errors import SettingsError
 from nsm.run.live_settings import EFFECTS, LiveSettings
 from nsm.run.schema import collect
 from nsm.settings.load import load
@@ -58,7 +58,7 @@ def test_a_change_is_in_effect_kept_and_can_be_taken_back(live: LiveSettings, tm
 )
 def test_what_a_start_would_refuse_is_refused_and_not_kept(live: LiveSettings, key: str, value: Any, said: str) -> None:
     before = live.now.values()
-    with pytest.raises(NsmError, match=said):
+    with pytest.raises(SettingsError, match=said):
         live.change(key, value)
     assert live.now.values() == before
 

@@ -34,7 +34,7 @@ SEED: Final = 20_251_121
 
 THERE: Final = {
     "alert_id": "A1", "scan_id": "s2", "report_id": REPORT, "ending": "html", "session_id": 1, "kind": "events", "form": "csv",
-    "number": 1, "name": "ann",
+    "number": 1, "name": "ann", "key": "capture.filter",
 }  # fmt: skip
 """For each part of a path, a value under which ``fill`` put something: nobody makes up such a name."""
 

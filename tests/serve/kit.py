@@ -20,12 +20,16 @@ from nsm.model.address import halves
 from nsm.model.finding import Alert, Explain, Finding, Severity
 from nsm.model.flow import FLOW
 from nsm.model.table import Rows
+from nsm.run.live_settings import LiveSettings
+from nsm.run.schema import collect
 from nsm.serve.app import create_app
 from nsm.serve.page import STATIC
 from nsm.serve.settings import ServeSettings, bind
+from nsm.settings.load import load
 from nsm.store.accounts import Accounts
 from nsm.store.clear import clear
 from nsm.store.jobs import JobStore
+from nsm.store.page_settings import PageSettings
 from nsm.store.reader import Reader
 from nsm.store.records import BatchId, Capsule, StoredBatch
 from nsm.store.settings import StoreSettings
@@ -163,6 +167,21 @@ class ScriptedControl:
             self._jobs = JobStore(self._store)
         return self._jobs.begin(kind, name, who)
 
+    async def settings(self) -> dict[str, Any]:
+        return over_a_socket({"settings": self._live_settings().shapes()})
+
+    async def change_setting(self, key: str, value: Any) -> dict[str, Any]:
+        live = self._live_settings()
+        effect = live.change(key, value)
+        return over_a_socket({"effect": effect, "settings": live.shapes()})
+
+    def _live_settings(self) -> LiveSettings:
+        kept = PageSettings(self._store)
+        try:
+            return LiveSettings(load(collect(), environ={}, page=kept.all()), self._store)
+        finally:
+            kept.close()
+
     async def notify(self) -> dict[str, Any]:
         return {"channels": CHANNELS}
 
@@ -186,6 +205,12 @@ class ScriptedControl:
 
     async def remove_schedule(self, number: int) -> None:
         _there(JobStore(self._store).remove_schedule(number), number)
+
+
+def over_a_socket(header: dict[str, Any]) -> dict[str, Any]:
+    """As it comes from the supervisor: tuples are lists."""
+    decoded: dict[str, Any] = msgspec.msgpack.decode(msgspec.msgpack.encode(header))
+    return decoded
 
 
 def _there(found: bool, number: int) -> None:

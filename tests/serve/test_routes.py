@@ -6,6 +6,8 @@ import csv
 import io
 import json
 
+from typing import Any
+
 import httpx
 import pytest
 
@@ -160,6 +162,39 @@ def test_seed_routes_have_the_very_shapes(http: httpx.Client) -> None:
     assert set(http.get("/security_data.json").json()) == {
         "total_packets", "suspicious_count", "recent_threats", "packet_history",
     }  # fmt: skip
+
+
+def test_a_setting_is_shown_changed_and_taken_back(http: httpx.Client, service: Service) -> None:
+    key = "detect.port_scan.minute_ports"
+
+    def shown(answer: httpx.Response) -> dict[str, Any]:
+        fields = (field for section in answer.json()["items"] for field in section["fields"])
+        found: dict[str, Any] = next(field for field in fields if field["key"] == key)
+        return found
+
+    before = shown(http.get("/api/v1/settings"))
+    assert (before["origin"], before["on_page"], before["schema"]["type"]) == ("default", False, "integer")
+    changed = http.put(f"/api/v1/settings/{key}", json={"value": before["default"] + 1})
+    assert (changed.json()["effect"], shown(changed)["value"]) == ("analyst", before["default"] + 1)
+    assert shown(http.get("/api/v1/settings"))["origin"] == "page"
+    assert shown(http.delete(f"/api/v1/settings/{key}")) == before
+    entry = service.accounts.audit_log(2)[1]
+    assert (entry["action"], entry["detail"]) == ("setting changed", f"{key}: {before['default'] + 1}")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("detect.port_scan.minute_port", 3, "unknown setting"),
+        ("detect.port_scan.minute_ports", "x", "Expected `int`"),
+        ("notify.mail.password", "swordfish", "is a secret"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_its_mend(http: httpx.Client, key: str, value: object, said: str) -> None:
+    refused = http.put(f"/api/v1/settings/{key}", json={"value": value})
+    assert refused.status_code == 400
+    assert said in refused.json()["title"]
+    assert refused.json()["fix"]
 
 
 def test_channels_are_shown_and_tested(http: httpx.Client, service: Service) -> None:

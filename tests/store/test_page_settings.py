@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nsm.errors import StoreError
+from nsm.errors import FullError
 from nsm.store.page_settings import PAGE_SETTINGS_MAX, PageSettings
 
 
@@ -25,6 +25,6 @@ def test_there_are_not_too_many(tmp_path: Path) -> None:
     kept = PageSettings(tmp_path)
     for number in range(PAGE_SETTINGS_MAX):
         kept.set(f"a.b{number}", 1)
-    with pytest.raises(StoreError, match="too many"):
+    with pytest.raises(FullError, match="too many"):
         kept.set("a.one_more", 1)
     assert len(kept.all()) == PAGE_SETTINGS_MAX

@@ -15,7 +15,7 @@ import msgspec
 from nsm.capture.bpf import compile_filter
 from nsm.capture.packet_socket import link_of
 from nsm.capture.settings import CaptureSettings
-from nsm.errors import SettingsError
+from nsm.errors import NsmError, SettingsError
 from nsm.output.eve_file import EveFile, EveFileSettings
 from nsm.run.notice_control import notify_wanted
 from nsm.serve.settings import tls_context
@@ -74,8 +74,11 @@ class LiveSettings:
                 mend=f"name where it is: {' or '.join(f'{start}...' for start in SECRET_REFERENCES)}",
             )  # fmt: skip
         check = _CHECKS.get(field.section.partition(".")[0])
-        if check is not None:
-            check(changed)
+        try:
+            if check is not None:
+                check(changed)
+        except NsmError as error:
+            raise SettingsError(str(error), where=key, mend=error.mend) from error
         self._kept.set(key, value)
         self.now = changed
         return effect_of(field.section)
@@ -90,7 +93,7 @@ class LiveSettings:
                 field.section,
                 {
                     "name": field.section,
-                    "about": struct.__doc__ or "",
+                    "about": (struct.__doc__ or "").replace("``", ""),
                     "effect": effect_of(field.section),
                     "fields": [],
                 },
@@ -103,7 +106,7 @@ class LiveSettings:
         default = MASK if field.secret and field.default else msgspec.to_builtins(field.default)
         waits = effect_of(field.section) == NEXT_START and self.now.value(field.key) != self._started.value(field.key)
         return {
-            "key": field.key, "about": about, "schema": _schema(field), "value": value, "default": default,
+            "key": field.key, "about": about.replace("``", ""), "schema": _schema(field), "value": value, "default": default,
             "origin": self.now.origin(field.key), "secret": field.secret, "waits": waits,
             "on_page": self.now.origin(field.key) == PAGE,
         }  # fmt: skip

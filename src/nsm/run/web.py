@@ -80,6 +80,14 @@ class SocketControl:
         number: int = (await self._ask("job_start", job=kind, name=name, task=task, who=who))["id"]
         return number
 
+    async def settings(self) -> dict[str, Any]:
+        """Every setting by section."""
+        return await self._ask("settings")
+
+    async def change_setting(self, key: str, value: Any) -> dict[str, Any]:
+        """Change a setting."""
+        return await self._ask("setting", key=key, value=value)
+
     async def notify(self) -> dict[str, Any]:
         """Channels of messages."""
         return await self._ask("notify")

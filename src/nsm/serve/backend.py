@@ -99,6 +99,14 @@ class Control(Protocol):
         """Start a job of that kind, or let it wait for its turn; its number. QueryError or ScanError for a wrong task."""
         ...
 
+    async def settings(self) -> dict[str, Any]:
+        """{settings: [{name, about, effect, fields}]}, as ``run/live_settings.py`` shapes them."""
+        ...
+
+    async def change_setting(self, key: str, value: Any) -> dict[str, Any]:
+        """Set one, None gives it back; {effect, settings}. NsmError, of any leaf, when a start with it would fail."""
+        ...
+
     async def notify(self) -> dict[str, Any]:
         """{channels: [{name, kind, state, failures, error, sent, counts {state: n}, outage}]}: untried, works, failing, hangs."""
         ...

@@ -45,6 +45,7 @@ async function send<T>(method: string, path: string, body?: unknown, signal?: Ab
 export const get = <T>(path: string, query: Record<string, string | number | undefined> = {}, signal?: AbortSignal) =>
   send<T>('GET', withQuery(path, query), undefined, signal)
 export const post = <T>(path: string, body: unknown = {}) => send<T>('POST', path, body)
+export const put = <T>(path: string, body: unknown) => send<T>('PUT', path, body)
 export const patch = <T>(path: string, body: unknown) => send<T>('PATCH', path, body)
 export const remove = <T>(path: string) => send<T>('DELETE', path)
 

@@ -886,6 +886,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Settings
+         * @description Every setting by section, with default, value and origin.
+         */
+        get: operations["settings_api_v1_settings_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings/{key}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Change
+         * @description Set one; it is checked as at a start, kept, and in effect as the answer says.
+         */
+        put: operations["change_api_v1_settings__key__put"];
+        post?: never;
+        /**
+         * Revert
+         * @description Take back what was set on the page: file and default hold again.
+         */
+        delete: operations["revert_api_v1_settings__key__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/users": {
         parameters: {
             query?: never;
@@ -1107,14 +1151,6 @@ export interface components {
             where: string;
             fix: components["schemas"]["Fix"][];
             type?: string;
-        };
-        /**
-         * Change
-         * @description What to change of a user.
-         */
-        Change: {
-            role?: ("viewer" | "analyst" | "admin") | null;
-            password?: string | null;
         };
         /**
          * Channel
@@ -1473,6 +1509,7 @@ export interface components {
             running: components["schemas"]["OpenJob"][];
             items: components["schemas"]["Job"][];
         };
+        JsonValue: unknown;
         /**
          * Limits
          * @description What one page is sent at most.
@@ -2153,6 +2190,50 @@ export interface components {
             risks?: components["schemas"]["Risk"][];
         };
         /**
+         * SettingField
+         * @description One setting. ``schema``: JSON Schema of its value; secrets are masked. ``origin``: default, file, page, environment, flag.
+         *
+         *     ``on_page``: set here; ``waits``: kept, but in effect only when the service starts again.
+         */
+        SettingField: {
+            key: string;
+            about: string;
+            schema: {
+                [key: string]: unknown;
+            };
+            value: components["schemas"]["JsonValue"];
+            default: components["schemas"]["JsonValue"];
+            origin: string;
+            secret: boolean;
+            waits: boolean;
+            on_page: boolean;
+        };
+        /**
+         * SettingSection
+         * @description Settings of one part. ``effect``: the process that a change starts anew, "next job" or "next start".
+         */
+        SettingSection: {
+            name: string;
+            about: string;
+            effect: string;
+            fields: components["schemas"]["SettingField"][];
+        };
+        /**
+         * SettingSections
+         * @description All of them.
+         */
+        SettingSections: {
+            items: components["schemas"]["SettingSection"][];
+        };
+        /**
+         * SettingsChanged
+         * @description All of them after a change, and where or when it takes effect.
+         */
+        SettingsChanged: {
+            items: components["schemas"]["SettingSection"][];
+            effect: string;
+        };
+        /**
          * Start
          * @description What to capture; nothing said: the interface of the default route.
          */
@@ -2312,6 +2393,21 @@ export interface components {
             piece: string;
             rest: string;
             total: number;
+        };
+        /**
+         * Change
+         * @description A value of the type that the setting's schema says.
+         */
+        nsm__serve__api__settings__Change: {
+            value: boolean | number | string | (number | string)[];
+        };
+        /**
+         * Change
+         * @description What to change of a user.
+         */
+        nsm__serve__api__users__Change: {
+            role?: ("viewer" | "analyst" | "admin") | null;
+            password?: string | null;
         };
         /**
          * Problem
@@ -3725,6 +3821,87 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    settings_api_v1_settings_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingSections"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    change_api_v1_settings__key__put: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["nsm__serve__api__settings__Change"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsChanged"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    revert_api_v1_settings__key__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                key: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SettingsChanged"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     users_api_v1_users_get: {
         parameters: {
             query?: never;
@@ -3815,7 +3992,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Change"];
+                "application/json": components["schemas"]["nsm__serve__api__users__Change"];
             };
         };
         responses: {

@@ -14,6 +14,9 @@ export const ROLES: readonly Role[] = ['viewer', 'analyst', 'admin']
 export type User = Shapes['UserShape']
 export type Token = Shapes['Token']
 export type Channel = Shapes['Channel']
+export type SettingField = Shapes['SettingField']
+export type SettingSection = Shapes['SettingSection']
+export type SettingsChanged = Shapes['SettingsChanged']
 
 /** A job of either list: one that runs has `since` and `progress`, one that ended has the rest. */
 export type Job = Pick<Shapes['Job'], 'id' | 'kind' | 'name' | 'state'> & Partial<Shapes['Job'] & Shapes['OpenJob']>
