@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from nsm.health.forecast import Forecast
-from nsm.health.working import Facts, Sight, judge
+from nsm.health.working import Facts, Sight, Trouble, judge
 
-GOOD = Sight("eth0", flows=500, own=100, group=50, foreign=350, tcp=300, one_way=10, frame_max=1514)
+GOOD = Sight("eth0", flows=500, own=100, group=50, foreign=350, tcp=300, one_way=10, frame_max=1514, sums=800)
 FINE: dict[str, Any] = {
     "capture": "running", "watched_s": 4_000.0, "sights": (GOOD,), "packets": 1_000_000, "store_state": "ok",
     "clock_synchronised": True, "forecast": Forecast(300.0, 1e9, "ok", ""),
@@ -25,8 +26,20 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "one way": ({"sights": (Sight("eth0", flows=80, foreign=80, tcp=80, one_way=79),)}, "directions:eth0", "warn"),
     "drops": ({"drops": 20_000}, "drops", "warn"),
     "offload": ({"sights": (Sight("eth0", flows=80, foreign=80, frame_max=9_000),)}, "offload:eth0", "note"),
+    "checksums of our own": ({"sights": (msgspec.structs.replace(GOOD, sums_open=90),)}, "checksums:eth0", "note"),
+    "damaged": ({"sights": (msgspec.structs.replace(GOOD, sums_open=90, sums_bad=20),)}, "checksums:eth0", "warn"),
     "cut": ({"cut": 3}, "cut", "warn"),
     "clock not set": ({"clock_synchronised": False}, "clock", "note"),
+    "clock slow": ({"clock_offset_s": 0.3}, "clock", "warn"),
+    "packets late": ({"packet_offset_s": 7.5}, "clock", "warn"),
+    "packets early": ({"packet_offset_s": -7.5}, "clock", "warn"),
+    "file old": ({"files": (("/etc/list", 40.0),)}, "files:/etc/list", "warn"),
+    "file gone": ({"files": (("/etc/list", None),)}, "files:/etc/list", "warn"),
+    "gateway silent": (
+        {"troubles": (Trouble(("silent", "10.0.0.1"), "It does not answer.", "look"),)},
+        "silent:10.0.0.1",
+        "warn",
+    ),
     "clock stepped": ({"clock_stepped_s": -3_600.0}, "clock", "warn"),
     "disk full": ({"store_state": "full", "store_reason": "10 MiB free"}, "disk", "fail"),
     "disk early": ({"store_state": "early", "store_reason": "900 MiB free"}, "disk", "warn"),
@@ -40,7 +53,7 @@ def test_when_all_is_well_nothing_is_to_be_done() -> None:
     found = judge(Facts(**FINE))
     assert {verdict.state for verdict in found} == {"ok"}
     assert {verdict.id.partition(":")[0] for verdict in found} == {
-        "capture", "mirror", "directions", "drops", "clock", "disk", "gaps"
+        "capture", "mirror", "directions", "drops", "checksums", "clock", "disk", "gaps"
     }  # fmt: skip
 
 

@@ -63,7 +63,8 @@ HEALTH: dict[str, Any] = {
         "ts": 1_700_000_000.0,
         "machine": {"cpu_ratio": 0.12, "load_1min": 0.5, "memory_used_bytes": 2 << 30, "memory_total_bytes": 8 << 30,
                     "disk_used_bytes": 30 << 30, "disk_free_bytes": 70 << 30, "disk_total_bytes": 100 << 30,
-                    "temperature_c": None, "clock_synchronised": True, "clock_stepped_s": 0.0},
+                    "temperature_c": None, "clock_synchronised": True, "clock_offset_s": 0.0,
+                    "clock_stepped_s": 0.0},
         "interfaces": [
             {"name": "eth0", "up": True, "enabled": True, "mtu": 1500, "speed_mbit": 1000,
              "counters": {"bytes_in": 9_000, "bytes_out": 700, "packets_in": 90, "packets_out": 7, "errors_in": 0,
