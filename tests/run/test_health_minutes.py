@@ -171,6 +171,10 @@ def test_counters_of_a_process_that_began_anew_are_no_loss() -> None:
     assert counts.total("packets") == 500 + 100 + 50
     counts.add(700.0, {"packets": 160})
     assert counts.total("packets") == 10
+    young = Counts()
+    young.add(0.0, {"packets": 70}, fresh=True)
+    young.add(10.0, {"packets": 90})
+    assert young.total("packets") == 90
 
 
 def test_sums_are_counted_by_interface_and_a_pause_is_no_fault_of_the_clock() -> None:

@@ -38,11 +38,11 @@ class Counts:
         """The least of the last minute in which packets came: a pause of the analysis is no fault of a clock."""
         return min(self._offsets, key=abs) if len(self._offsets) == OFFSETS else None
 
-    def add(self, now_s: float, counters: Mapping[str, int]) -> None:
-        """Note counters now; the first look says nothing about before."""
+    def add(self, now_s: float, counters: Mapping[str, int], *, fresh: bool = False) -> None:
+        """Note counters now; the first look says nothing about before, unless they are ``fresh``: of these minutes."""
         steps = {}
         for name, value in counters.items():
-            before = self._before.get(name)
+            before = self._before.get(name, 0 if fresh else None)
             steps[name] = 0 if before is None else value - before if value >= before else value
         self._before = dict(counters)
         self._looks.append((now_s, steps))

@@ -34,7 +34,7 @@ from nsm.health.working import Verdict, judge
 from nsm.model.finding import Finding
 from nsm.run.child import begin
 from nsm.run.control import ask
-from nsm.run.health_facts import Counts, ages, answered_of, counters_of, facts_of, offset_of, troubles_of
+from nsm.run.health_facts import LOOKS_S, Counts, ages, answered_of, counters_of, facts_of, offset_of, troubles_of
 from nsm.run.health_minutes import Minutes, samples
 from nsm.run.links import ANALYST, HEALTH, Sender, Splitter, listen, socket_path
 from nsm.run.transport import encode
@@ -155,7 +155,9 @@ class HealthWatch:
         """Ask the service how it is, and judge."""
         self._status = await asyncio.to_thread(ask, self._data, "status")
         if self._status["second"]:
-            self._counts.add(time.monotonic(), counters_of(self._status["second"]))
+            since = self._status["capture"]["since"]
+            fresh = bool(since) and time.time() - since < LOOKS_S
+            self._counts.add(time.monotonic(), counters_of(self._status["second"]), fresh=fresh)
             self._counts.offset(offset_of(self._status["second"]))
         gaps = await asyncio.to_thread(self._store.gaps_since, _now_us() - int(DAY_S * 1e6))
         now_s, settings = time.time(), self._settings
