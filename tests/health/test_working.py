@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -16,9 +16,17 @@ FINE: dict[str, Any] = {
     "clock_synchronised": True, "forecast": Forecast(300.0, 1e9, "ok", ""),
 }  # fmt: skip
 
+SILENT: Final = Trouble(
+    ("silent", "10.0.0.1"), "The gateway 10.0.0.1 answers neither echoes (ping) nor TCP connections; it used to.",
+    "Look whether it has power, and at the cable to it   or   ping 10.0.0.1",
+)  # fmt: skip
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "stopped": ({"capture": "stopped"}, "capture", "fail"),
-    "failed": ({"capture": "failed", "fault": "interface eth0 is gone"}, "capture", "fail"),
+    "failed": (
+        {"capture": "failed", "fault": "interface eth0 is gone", "fault_mend": "plug it in again"},
+        "capture",
+        "fail",
+    ),
     "silent": ({"packets": 0}, "capture", "fail"),
     "no analysis": ({"analysis": False}, "capture", "fail"),
     "own traffic only": ({"sights": (Sight("eth0", flows=80, own=60, group=20),)}, "mirror:eth0", "note"),
@@ -35,11 +43,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "packets early": ({"packet_offset_s": -7.5}, "clock", "warn"),
     "file old": ({"files": (("/etc/list", 40.0),)}, "files:/etc/list", "warn"),
     "file gone": ({"files": (("/etc/list", None),)}, "files:/etc/list", "warn"),
-    "gateway silent": (
-        {"troubles": (Trouble(("silent", "10.0.0.1"), "It does not answer.", "look"),)},
-        "silent:10.0.0.1",
-        "warn",
-    ),
+    "gateway silent": ({"troubles": (SILENT,)}, "silent:10.0.0.1", "warn"),
     "clock stepped": ({"clock_stepped_s": -3_600.0}, "clock", "warn"),
     "disk full": ({"store_state": "full", "store_reason": "10 MiB free"}, "disk", "fail"),
     "disk early": ({"store_state": "early", "store_reason": "900 MiB free"}, "disk", "warn"),
@@ -62,7 +66,7 @@ def test_what_is_wrong_is_said_with_its_mend(name: str) -> None:
     changed, wanted, state = WRONG[name]
     found = {verdict.id: verdict for verdict in judge(Facts(**{**FINE, **changed}))}
     assert found[wanted].state == state
-    assert found[wanted].text.endswith(".") or found[wanted].text == changed["fault"]
+    assert found[wanted].text.endswith(".")
     assert bool(found[wanted].mend) == (state != "unknown")
 
 

@@ -278,8 +278,59 @@ def test_a_disk_that_is_nearly_full_is_told(lab: Namespaces, little: Path) -> No
 
 
 @pytest.mark.long
-def test_a_disk_with_less_room_than_the_store_wants_is_told(lab: Namespaces, little: Path) -> None:
-    with LiveService(lab, "b", little / "data", port=8084, environ={"NSM_STORE__BALLAST_BYTES": "0"}) as service:
-        found = becomes(service, "disk", "fail")
-        assert found["text"].startswith("Flows are not stored, the disk is full: ")
+@pytest.mark.parametrize(
+    ("least", "state", "said"),
+    [
+        ("1", "warn", "Old flows leave before their time: "),
+        ("1000000000", "fail", "Flows are not stored, the disk is full: "),
+    ],
+)
+def test_a_disk_with_less_room_than_the_store_wants_is_told(
+    lab: Namespaces, little: Path, least: str, state: str, said: str
+) -> None:
+    environ = {"NSM_STORE__BALLAST_BYTES": "0", "NSM_STORE__FREE_MIN_BYTES": least}
+    with LiveService(lab, "b", little / "data", port=8084, environ=environ) as service:
+        found = becomes(service, "disk", state)
+        assert wait_for(lambda: judged(service, "disk")["text"].startswith(said), 45), found
         assert "lower store.size_max_bytes" in found["mend"]
+
+
+@pytest.fixture
+def idle(lab: Namespaces) -> Iterator[str]:
+    """An interface of host b on which nobody says anything."""
+    lab.run("b", "ip", "link", "add", "idle0", "type", "veth", "peer", "name", "idle1")
+    for name in ("idle0", "idle1"):
+        lab.run("b", "sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
+        lab.run("b", "ip", "link", "set", name, "up")
+    yield "idle0"
+    left = ["ip", "netns", "exec", lab.name("b"), "ip", "link", "del", "idle0"]
+    subprocess.run(left, check=False, capture_output=True)
+
+
+@pytest.mark.long
+def test_what_ends_the_watching_is_told(lab: Namespaces, idle: str, tmp_path: Path) -> None:
+    """A port without any packet, an analysis that hangs, one that died, an interface that was taken away."""
+    with LiveService(lab, "b", tmp_path / "data", port=8085, interface=idle) as service:
+        assert becomes(service, f"mirror:{idle}", "unknown")["text"] == (
+            f"Too little traffic on {idle} to say whom it shows."
+        )
+        assert judged(service, "gaps")["text"] == "No interruption in the last day."
+        (analyst,) = [one["pid"] for one in service.health() if one["name"] == "analyst"]
+        os.kill(analyst, signal.SIGSTOP)
+        try:
+            found = becomes(service, "capture", "fail", 60)
+        finally:
+            os.kill(analyst, signal.SIGCONT)
+        assert found["text"] == "The analysis does not answer."
+        becomes(service, "capture", "ok", 60)
+        os.kill(analyst, signal.SIGKILL)
+        found = becomes(service, "gaps", "warn")
+        assert found["text"].startswith("Monitoring was interrupted once in the last day, for ")
+        found = becomes(service, "capture", "fail", 330)
+        assert found["text"] == f"No packet came on {idle} for 5 minutes."
+        assert found["mend"] == "look at the cable, or choose another interface: nsm run -i NAME"
+        lab.run("b", "ip", "link", "del", idle)
+        assert wait_for(
+            lambda: judged(service, "capture").get("text") == f"Nobody is watching: interface {idle} is gone.", 45
+        )
+        assert judged(service, "capture")["mend"] == "plug it in again: nsm goes on by itself"

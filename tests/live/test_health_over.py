@@ -109,7 +109,8 @@ def test_an_interface_that_is_up_again_is_told_once(lab: Namespaces, tmp_path: P
         try:
             assert wait_for(lambda: name in alerts(service), 20)
             down = judged_when(service, f"interface:{lab.interface('b')}")
-            assert down["mend"].endswith(f"sudo ip link set {lab.interface('b')} up")
+            assert down["text"].startswith(f"The interface {lab.interface('b')} has no carrier. Nothing is seen on it")
+            assert down["mend"] == "Look at the cable, and at what it leads to"
             for process in service.health():
                 if process["name"] in ("health", "analyst"):
                     subprocess.run(["kill", "-9", str(process["pid"])], check=True)
@@ -123,6 +124,21 @@ def test_an_interface_that_is_up_again_is_told_once(lab: Namespaces, tmp_path: P
         assert f"The interface {lab.interface('b')} is up again." in first["finding"]["explain"]["what"]
         time.sleep(15)
         assert alerts(service)[name]["rev"] == first["rev"]
+
+
+def test_an_interface_that_was_switched_off_is_told_with_the_command_that_switches_it_on(
+    lab: Namespaces, tmp_path: Path
+) -> None:
+    name = lab.interface("b")
+    with LiveService(lab, "b", tmp_path / "data", port=8080) as service:
+        assert wait_for(lambda: judged(service, "capture").get("state") == "ok", 30)
+        lab.run("b", "ip", "link", "set", name, "down")
+        try:
+            down = judged_when(service, f"interface:{name}")
+        finally:
+            lab.run("b", "ip", "link", "set", name, "up")
+        assert down["text"].startswith(f"The interface {name} was switched off.")
+        assert down["mend"] == f"sudo ip link set {name} up"
 
 
 def judged_when(service: LiveService, name: str) -> dict[str, str]:

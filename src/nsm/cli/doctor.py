@@ -21,7 +21,10 @@ FREE_BYTES_MIN: Final = 2 << 30  # the store drops old data early below this, st
 
 
 class Check(NamedTuple):
-    """The outcome of one check. ``state``: ok, warn (something will not work), fail (nothing will)."""
+    """The outcome of one check. ``state``: ok, warn (something will not work), fail (nothing will).
+
+    Of a running service also ``note`` (it works, and this should be known) and ``unknown`` (too little was seen yet).
+    """
 
     name: str
     state: str
@@ -178,8 +181,7 @@ def service(directory: Path) -> Iterator[Check]:
     except (NsmError, KeyError):
         return
     for one in verdicts:
-        state = {"note": "ok", "unknown": "ok"}.get(one["state"], one["state"])
-        yield Check(f"service: {one['id']}", state, one["text"], one["mend"])
+        yield Check(f"service: {one['id']}", one["state"], one["text"], one["mend"])
 
 
 def capture_works() -> Check:

@@ -84,16 +84,16 @@ def resolver(address: str, failed: float, limit: float, raised: Raised, now_us: 
     )  # fmt: skip
 
 
-def interface_down(name: str, watched: bool, raised: Raised, now_us: int) -> Finding:
+def interface_down(name: str, watched: bool, enabled: bool, raised: Raised, now_us: int) -> Finding:
     """An interface lost its carrier or was switched off."""
     why = "Nothing is seen on it until it is back." if watched else "What was reached over it is not reached now."
     return _finding(
         INTERFACE_ID, ("interface", name), "Interface is down", now_us, raised, 0, 1, "up",
         impact=Severity.HIGH if watched else Severity.LOW,
         explain=Explain(
-            what=f"The interface {name} went down{_often(raised)}.", why=why,
-            sure_for=("The kernel says so.",), benign=("Somebody pulled the cable or switched it off.",),
-            next=("Look at the cable.", f"sudo ip link set {name} up"),
+            what=f"The interface {name} {'has no carrier' if enabled else 'was switched off'}{_often(raised)}. {why}",
+            why=why, sure_for=("The kernel says so.",), benign=("Somebody pulled the cable or switched it off.",),
+            next=("Look at the cable, and at what it leads to.",) if enabled else (f"sudo ip link set {name} up",),
         ),
     )  # fmt: skip
 

@@ -67,6 +67,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     capture: str  # running, stopped, failed, demo
     fault: str = ""
+    fault_mend: str = ""
     watched_s: float = 0.0
     sights: tuple[Sight, ...] = ()
     packets: int = 0
@@ -105,7 +106,8 @@ def judge(facts: Facts) -> tuple[Verdict, ...]:
 def capture(facts: Facts) -> Iterator[Verdict]:
     """Is anything watched, and does anything come?"""
     if facts.capture in ("stopped", "failed"):
-        yield Verdict("capture", "fail", facts.fault or "Nobody is watching: capture is stopped.", "nsm doctor")
+        yield Verdict("capture", "fail", f"Nobody is watching: {facts.fault or 'capture is stopped'}.",
+                      facts.fault_mend or "Start capture, at the top of the page")  # fmt: skip
     elif not facts.analysis:
         yield Verdict("capture", "fail", "The analysis does not answer.", "it is started again by itself; see nsm.log")
     elif facts.packets == 0 and facts.watched_s >= SILENT_S:
@@ -215,9 +217,9 @@ def clock(facts: Facts) -> Iterator[Verdict]:
         yield Verdict("clock", "warn", f"The clock was set by {facts.clock_stepped_s:+.1f} s while nsm ran: times before "
                       "and after do not fit.", f"{ntp}   or   start nsm again once the clock is right")  # fmt: skip
     elif off is not None and abs(off) > PACKET_TIME_S:
-        side = "behind" if off > 0 else "ahead of"
-        yield Verdict("clock", "warn", f"Packets carry times that are {abs(off):.1f} s {side} this machine's clock: the analysis "
-                      "cannot keep up, or whoever stamps the packets has another clock.", "nsm status")  # fmt: skip
+        side, why = ("behind", "the analysis cannot keep up") if off > 0 else ("ahead of", "the clock was set back")
+        yield Verdict("clock", "warn", f"Packets carry times that are {abs(off):.1f} s {side} this machine's clock: {why}, "
+                      "or whoever stamps the packets has another clock.", "nsm status")  # fmt: skip
     elif facts.clock_synchronised is False:
         yield Verdict("clock", "note", "No time service (NTP) keeps the clock right: times of events may be wrong, and "
                       "nobody knows by how much.", ntp)  # fmt: skip
@@ -262,16 +264,17 @@ def disk(facts: Facts) -> Iterator[Verdict]:
                       else f"The disk will be full {days}.", mend)  # fmt: skip
     elif found is not None:
         text = f"{found.days_left:.0f} days until the disk is full." if found.days_left is not None else (
-            f"No forecast: {found.reason}.")  # fmt: skip
+            f"There is enough room; when it is full is not known: {found.reason}.")  # fmt: skip
         yield Verdict("disk", "ok", text)
 
 
 def gaps(facts: Facts) -> Iterator[Verdict]:
     """Was monitoring interrupted within the last day?"""
     if facts.gaps:
-        total = sum(seconds for seconds, _ in facts.gaps)
-        yield Verdict("gaps", "warn", f"{len(facts.gaps)} interruptions of {total:.0f} s together in the last day. "
-                      f"The latest: {facts.gaps[0][1]}", "nsm.log says why")  # fmt: skip
+        total, number = sum(seconds for seconds, _ in facts.gaps), len(facts.gaps)
+        often = "once" if number == 1 else f"{number:,} times"
+        yield Verdict("gaps", "warn", f"Monitoring was interrupted {often} in the last day, for {total:.0f} s together. "
+                      f"The latest: {facts.gaps[0][1]}", "nsm.log in the data folder says why; the page shows its end")  # fmt: skip
     else:
         yield Verdict("gaps", "ok", "No interruption in the last day.")
 

@@ -89,7 +89,13 @@ def ages(paths: Iterable[str], now_s: float) -> tuple[tuple[str, float | None], 
 
 def troubles_of(findings: Iterable[Finding]) -> tuple[Trouble, ...]:
     """Alerts that are not over, for the judgements."""
-    return tuple(Trouble(one.key, one.explain.what, "   or   ".join(one.explain.next)) for one in findings)
+    mends = ((one, [text.rstrip(".") for text in one.explain.next]) for one in findings)
+    return tuple(Trouble(one.key, one.explain.what, "   or   ".join(mend)) for one, mend in mends)
+
+
+def mend_of(error: Mapping[str, Any]) -> str:
+    """What mends a fault of the capture: the commands, else the advice."""
+    return "   or   ".join(one.get("cmd") or one.get("text") or "" for one in error.get("fix") or ())
 
 
 def facts_of(
@@ -110,6 +116,7 @@ def facts_of(
     store = second.get("store") or {}
     return Facts(
         capture=capture["state"], fault=(capture["error"] or {}).get("title", ""),
+        fault_mend=mend_of(capture["error"] or {}),
         watched_s=now_s - capture["since"] if capture["since"] else 0.0, sights=tuple(sights),
         packets=counts.total("packets"), drops=counts.total("drops"), cut=counts.total("cut"), analysis=bool(second),
         store_state=store.get("state", ""), store_reason=store.get("reason", ""), forecast=forecast,

@@ -105,7 +105,7 @@ class Minutes:
         for item in items:
             if item.name in wanted or ("interface", item.name) in self.open:
                 what = self._down[item.name].look(now_s, item.up)
-                raising = partial(findings.interface_down, item.name, item.name in watched)
+                raising = partial(findings.interface_down, item.name, item.name in watched, item.enabled)
                 words = f"The interface {item.name} is up again."
                 found += self._step(("interface", item.name), what, now_us, raising, words)
         return found
