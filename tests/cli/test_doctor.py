@@ -50,7 +50,7 @@ def test_it_lists_every_check_and_ends_with_0_on_a_fit_machine(home: Path, capsy
     assert main.run(["--data", str(home / "data"), "doctor", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {row["name"] for row in rows} == {
-        "python", "kernel cache", "capture", "libpcap", "data", "disk", "configuration", "probes",
+        "python", "kernel cache", "capture", "libpcap", "data", "disk", "configuration", "probes", "clock",
     }  # fmt: skip
     assert all(row["mend"] for row in rows if row["state"] != "ok")
 

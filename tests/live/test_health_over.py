@@ -100,10 +100,25 @@ def test_a_silent_gateway_and_resolver_are_told_and_that_they_are_back_once(
         assert not judged(service, f"silent:{lab.address('a')}")
 
 
+def test_a_gateway_that_answers_tcp_alone_is_neither_silent_nor_lossy(
+    lab: Namespaces, resolver: None, tmp_path: Path
+) -> None:
+    with LiveService(lab, "b", tmp_path / "data", port=8086) as service:
+        assert wait_for(lambda: gateway(service).get("answered"), 15)
+        assert not gateway(service)["only_echoes"]
+        with filtered(lab, ""):
+            assert wait_for(lambda: gateway(service)["only_echoes"], 90)
+            assert gateway(service)["minute"]["loss"] == 1
+            time.sleep(200)
+            assert gateway(service)["raised"] == []
+            assert not alerts(service)
+
+
 def test_an_interface_that_is_up_again_is_told_once(lab: Namespaces, tmp_path: Path) -> None:
     """Also when the health process was killed in between, and the analyst: both learn from the store what is open."""
-    name = "Interface is down"
-    with LiveService(lab, "b", tmp_path / "data", port=8079) as service:
+    name, eve = "Interface is down", tmp_path / "eve.json"
+    environ = {"NSM_OUTPUT__EVE_FILE__PATH": str(eve)}
+    with LiveService(lab, "b", tmp_path / "data", port=8079, environ=environ) as service:
         assert wait_for(lambda: judged(service, "capture").get("state") == "ok", 30)
         lab.run("a", "ip", "link", "set", lab.interface("a"), "down")
         try:
@@ -124,6 +139,9 @@ def test_an_interface_that_is_up_again_is_told_once(lab: Namespaces, tmp_path: P
         assert f"The interface {lab.interface('b')} is up again." in first["finding"]["explain"]["what"]
         time.sleep(15)
         assert alerts(service)[name]["rev"] == first["rev"]
+    events = [json.loads(line) for line in eve.read_text().splitlines()]
+    told = [one["nsm"] for one in events if one["event_type"] == "alert" and one["nsm"]["detector"] == "health"]
+    assert [(one["id"], "ended" in one) for one in told] == [(first["id"], False), (first["id"], True)]
 
 
 def test_an_interface_that_was_switched_off_is_told_with_the_command_that_switches_it_on(

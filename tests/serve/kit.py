@@ -77,10 +77,12 @@ HEALTH: dict[str, Any] = {
         ],
         "probes": [
             {"name": "gateway", "address": "192.168.1.1", "role": "gateway", "method": "icmp", "answered": True,
+             "only_echoes": False,
              "jitter_ms": 0.4, "duplicates": 0, "raised": ["loss"],
              "minute": {"sent": 60, "lost": 6, "late": 1, "p50_ms": 1.2, "p95_ms": 4.0, "max_ms": 9.5, "loss": 0.1},
              "quarter": {"sent": 900, "lost": 9, "late": 1, "p50_ms": 1.1, "p95_ms": 3.0, "max_ms": 9.5, "loss": 0.01}},
             {"name": "resolver", "address": "192.168.1.2", "role": "resolver", "method": "tcp", "answered": False,
+             "only_echoes": False,
              "jitter_ms": None, "duplicates": 0, "raised": [],
              "minute": {"sent": 60, "lost": 60, "late": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "loss": 1.0},
              "quarter": {"sent": 0, "lost": 0, "late": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "loss": None}},

@@ -80,7 +80,7 @@ def checks(context: Context) -> Iterator[Check]:
     yield disk(context.data_dir())
     yield configuration(context)
     yield echoes()
-    yield from service(context.data_dir())
+    yield from list(service(context.data_dir())) or clock()
 
 
 def python() -> Check:
@@ -170,6 +170,18 @@ def echoes() -> Check:
         mend = 'sudo sysctl -w net.ipv4.ping_group_range="0 2147483647"   or   sudo nsm run'
         return Check("probes", "warn", "no ICMP allowed: probes are TCP connects (443, 53, 80)", mend)
     return Check("probes", "ok", "ICMP datagram socket" if way.method == DATAGRAM else "ICMP raw socket (CAP_NET_RAW)")
+
+
+def clock() -> Iterator[Check]:
+    """Is the clock right? While a service runs, it says so itself."""
+    from nsm.health import working
+    from nsm.health.machine import read_clock
+
+    found = read_clock()
+    if found is not None:
+        facts = working.Facts(capture="", clock_synchronised=found.synchronised, clock_offset_s=found.offset_s)
+        for one in working.clock(facts):
+            yield Check("clock", one.state, one.text, one.mend)
 
 
 def service(directory: Path) -> Iterator[Check]:

@@ -77,7 +77,7 @@ class Asked:
 
     def only_echoes(self, now_s: float) -> bool:
         """Are echoes alone unanswered? Then they are not lost: the target does not answer them (any more)."""
-        return self.probes.window(now_s).loss == 1.0 and not self.silent(now_s)
+        return self.answered and self.probes.window(now_s).loss == 1.0 and not self.silent(now_s)
 
     def shape(self, now_s: float) -> dict[str, Any]:
         """Target, method, and the figures of both windows; times in ms."""
@@ -85,6 +85,7 @@ class Asked:
         jitter = self.probes.jitter_s
         return {
             **msgspec.to_builtins(self.target), "method": self.method, "answered": self.answered,
+            "only_echoes": self.only_echoes(now_s),
             "jitter_ms": None if jitter is None else jitter * 1_000, "duplicates": self.probes.duplicates,
             **{name: {**msgspec.to_builtins(window), "loss": window.loss} for name, window in windows.items()},
         }  # fmt: skip

@@ -136,6 +136,7 @@ export const en = {
   'health.method.icmp': 'by ping',
   'health.method.tcp': 'by TCP connections',
   'health.neverAnswered': 'It has not answered any probe yet; many devices never do.',
+  'health.onlyEchoes': 'It answers TCP connections, but no ping any more.',
   'health.lossIs': 'Loss {minute} in the last minute, {quarter} in 15 minutes.',
   'health.raised': 'Alert',
   'health.times': 'Round trip: median {p50}, 95 % within {p95}, longest {max}, jitter {jitter}',
