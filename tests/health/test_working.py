@@ -23,7 +23,7 @@ SILENT: Final = Trouble(
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "stopped": ({"capture": "stopped"}, "capture", "fail"),
     "failed": (
-        {"capture": "failed", "fault": "interface eth0 is gone", "fault_mend": "plug it in again"},
+        {"capture": "failed", "fault": "there is no interface eth0", "fault_mend": "interfaces here: eth1, lo"},
         "capture",
         "fail",
     ),
