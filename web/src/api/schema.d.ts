@@ -1004,7 +1004,7 @@ export interface components {
     schemas: {
         /**
          * AlertCard
-         * @description An alert as people see it; ``first`` and ``last`` RFC 3339 UTC.
+         * @description An alert as people see it; times RFC 3339 UTC; ``ended``: since when it is over, where somebody tells.
          */
         AlertCard: {
             id: string;
@@ -1020,6 +1020,7 @@ export interface components {
             rev: number;
             first: string;
             last: string;
+            ended: string | null;
             src: components["schemas"]["End"];
             dst: components["schemas"]["End"];
             proto: string;
@@ -1070,6 +1071,7 @@ export interface components {
             rev: number;
             first: string;
             last: string;
+            ended: string | null;
             src: components["schemas"]["End"];
             dst: components["schemas"]["End"];
             proto: string;
@@ -1548,6 +1550,7 @@ export interface components {
             disk_total_bytes: number;
             temperature_c: number | null;
             clock_synchronised: boolean | null;
+            clock_offset_s: number | null;
             clock_stepped_s?: number;
         };
         /**
@@ -1782,6 +1785,7 @@ export interface components {
             role: string;
             method: string;
             answered: boolean;
+            only_echoes: boolean;
             jitter_ms: number | null;
             duplicates: number;
             raised: string[];
