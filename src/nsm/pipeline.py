@@ -79,6 +79,11 @@ class Analyst:
         self.mark(records.flows)
         return Result(records, alerts, tuple(near))
 
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Go on with alerts that an earlier process left open."""
+        for alert in alerts:
+            self._desk.adopt(alert)
+
     def judge(self, findings: list[Finding]) -> tuple[Alert, ...]:
         """The alerts of findings, whoever states them, in an order that does not depend on who came first."""
         findings.sort(key=lambda finding: (-(-finding.ts // TICK_US), finding.ts, finding.detector, finding.key))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nsm.alert.desk import AlertDesk, AlertSettings, alert_id, risk_of, severity_of
-from nsm.model.finding import Alert, Finding, Severity
+from nsm.model.finding import Alert, Explain, Finding, Severity
 
 T0_US = 1_700_000_000_000_000
 SECOND_US = 1_000_000
@@ -141,3 +141,28 @@ def test_an_alert_as_plain_values_has_words_for_its_severities() -> None:
     assert plain["severity"] == "medium"
     assert plain["finding"]["impact"] == "medium"
     assert plain["finding"]["key"] == ("198.51.100.7", "192.168.1.20", "TCP")
+
+
+def test_what_is_over_ends_its_alert_once_and_may_begin_again() -> None:
+    desk = AlertDesk(AlertSettings(), "cafe")
+    over = finding(400, over=True, signature="", measured=0, impact=Severity.INFO, explain=Explain("It is over.", ""))
+    assert list(desk.take([over])) == []  # it was not open
+    first, end, *again = desk.take(
+        [finding(0, count=3, explain=Explain("Scanned.", "Why.", next=("Look.",))), over, over]
+    )
+    assert not again
+    assert (end.id, end.rev, end.state, end.ended, end.count) == (first.id, 2, "over", over.ts, 3)
+    assert (end.severity, end.finding.signature, end.finding.measured) == (first.severity, "Port scan (SYN)", 8)
+    assert (end.finding.explain.what, end.finding.explain.why, end.finding.explain.next) == ("It is over.", "Why.", ())
+    (back,) = desk.take([finding(900)])
+    assert (back.id, back.rev, back.state, back.ended) == (first.id, 3, "new", 0)
+
+
+def test_an_alert_of_an_earlier_process_is_adopted_unless_one_is_open() -> None:
+    (old,) = alerts(finding(0))
+    desk = AlertDesk(AlertSettings(), "cafe")
+    desk.adopt(old)
+    (end,) = desk.take([finding(7_200, over=True)])
+    assert (end.id, end.rev, end.state) == (old.id, 2, "over")
+    desk.adopt(old)
+    assert list(desk.take([finding(7_201, over=True)])) == []

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsm.health.interfaces import Counters, InterfaceReader, rates_between
+from nsm.health.interfaces import Counters, InterfaceReader, has_carrier, is_enabled, rates_between
 
 counts = st.builds(Counters, *[st.integers(0, 1 << 40)] * 8)
 
@@ -35,6 +36,18 @@ def test_an_interface_that_went_and_came_back_begins_anew() -> None:
     assert again.rates is not None
     assert again.rates.packets_in == 500
     assert (again.mtu, again.speed_mbit, again.enabled) == (1500, 1000, True)
+
+
+def test_switched_off_is_not_without_a_carrier(tmp_path: Path) -> None:
+    for name, flags, carrier in (("on0", "0x1003", "1"), ("loose0", "0x1003", "0"), ("odd0", "what", "1")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "flags").write_text(flags)
+        (tmp_path / name / "carrier").write_text(carrier)
+    (tmp_path / "off0").mkdir()
+    (tmp_path / "off0" / "flags").write_text("0x1002")  # its carrier cannot be read
+    names = ("on0", "loose0", "odd0", "off0", "none0")
+    assert [is_enabled(name, otherwise=False, root=tmp_path) for name in names] == [True, True, False, False, False]
+    assert [has_carrier(name, root=tmp_path) for name in names] == [True, False, True, True, True]
 
 
 def test_the_machines_own_interfaces_are_read() -> None:

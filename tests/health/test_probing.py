@@ -124,8 +124,8 @@ def test_findings_say_what_why_and_what_to_do() -> None:
     assert (one.kind, one.victims, one.count) == ("monitor", ("fe80::1",), 4)
     assert "12.0% of the probes to the gateway fe80::1%eth0" in one.explain.what
     assert "4 times within the hour" in one.explain.what
-    down = interface_down("eth0", True, Raised(1, False), 5)
-    assert (down.signature_id, down.impact.word, down.explain.next[1]) == (
+    down = interface_down("eth0", True, False, Raised(1, False), 5)
+    assert (down.signature_id, down.impact.word, down.explain.next[0]) == (
         INTERFACE_ID,
         "high",
         "sudo ip link set eth0 up",

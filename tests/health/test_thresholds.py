@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nsm.health.thresholds import Down, Hysteresis, Usual
+from nsm.health.thresholds import Down, Hysteresis, Over, Raised, Usual
 
 
 def raises(values: list[float | None], limit: float = 0.05) -> list[int]:
     """The minutes at which it was raised."""
     state = Hysteresis()
-    return [n for n, value in enumerate(values) if state.minute(n * 60.0, value, limit) is not None]
+    return [n for n, value in enumerate(values) if isinstance(state.minute(n * 60.0, value, limit), Raised)]
 
 
 def naive(values: list[float | None], limit: float) -> list[int]:
@@ -59,15 +59,28 @@ def test_what_comes_and_goes_is_one_alert_that_counts() -> None:
     state, found = Hysteresis(), []
     for n in range(50):
         raised = state.minute(n * 60.0, 0.1 if n % 10 < 3 else 0.0, 0.05)
-        if raised:
-            found.append((raised.count, raised.flapping))
-    assert found == [(1, False), (2, False), (3, True), (4, True), (5, True)]
+        found.append((n, raised.count, raised.flapping) if isinstance(raised, Raised) else raised and (n, "over"))
+    assert list(filter(None, found)) == [
+        (2, 1, False), (7, "over"), (12, 2, False), (17, "over"), (22, 3, True), (32, 4, True), (42, 5, True)
+    ]  # fmt: skip
+    assert state.raised
+    over = [n for n in range(50, 120) if isinstance(state.minute(n * 60.0, 0.0, 0.05), Over)]
+    assert over == [82]  # the raises of minutes 32 and 42 alone are left within the hour
+
+
+def test_what_an_earlier_process_raised_is_over_as_any_other() -> None:
+    state, down = Hysteresis(), Down()
+    state.resume(0.0)
+    down.resume()
+    assert state.raised
+    assert [n for n in range(1, 9) if isinstance(state.minute(n * 60.0, 0.0, 0.05), Over)] == [5]
+    assert [at for at in (1, 20, 31, 60) if isinstance(down.look(at, True), Over)] == [31]
 
 
 def test_down_is_told_at_once_and_over_after_half_a_minute() -> None:
     state, told, raised = Down(), [], []
     for at, up in ((0, False), (1, True), (2, False), (3, False), (4, True), (33.9, True), (34, True), (35, False)):
-        told.append(state.look(at, up) is not None)
+        told.append(isinstance(state.look(at, up), Raised))
         raised.append(state.raised)
     assert told == [False, False, True, False, False, False, False, True]  # what never was up is not told
     assert raised == [False, False, True, True, True, True, False, True]

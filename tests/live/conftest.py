@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import pytest
 
 from lab.namespaces import Namespaces, possible
 from lab.service import LiveService
+from tests.live.receivers import Receivers
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +36,15 @@ def watched(lab: Namespaces, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def own_watched(lab: Namespaces, tmp_path: Path) -> Callable[[int], LiveService]:
     """Makes a service for a test that harms it."""
     return lambda port: LiveService(lab, "b", tmp_path / "data", port=port)
+
+
+@pytest.fixture
+def receivers(lab: Namespaces, tmp_path: Path) -> Iterator[Receivers]:
+    """Receivers on host b."""
+    folder = tmp_path / "receivers"
+    folder.mkdir()
+    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    child = lab.start("b", sys.executable, "-m", "tests.live.receiving", str(folder), cwd=ROOT, env=env)
+    yield Receivers(folder)
+    child.kill()
+    child.wait()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -17,17 +15,11 @@ from lab.namespaces import Namespaces
 from lab.service import LiveService, wait_for
 from nsm.run.control import ask
 from nsm.store.health import HealthStore
+from tests.live.health_kit import alert_of, figures, filtered, gateway, verdict
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
 LOSS = 4  # of so many echoes one is lost
-RULES = """table inet health {{
-chain in {{
-  type filter hook input priority 0
-  icmp type echo-request {what} drop
-  icmpv6 type echo-request {what} drop
-}}
-}}"""
 
 
 @pytest.fixture
@@ -39,39 +31,6 @@ def service(lab: Namespaces, own_watched: Callable[[int], LiveService]) -> Itera
             yield made
     finally:
         lab.run("b", "ip", "route", "del", "default")
-
-
-@contextlib.contextmanager
-def filtered(lab: Namespaces, what: str) -> Iterator[None]:
-    """Host a drops what fits."""
-    subprocess.run(
-        ["ip", "netns", "exec", lab.name("a"), "nft", "-f", "-"], input=RULES.format(what=what), text=True, check=True
-    )
-    try:
-        yield
-    finally:
-        lab.run("a", "nft", "delete", "table", "inet", "health")
-
-
-def figures(service: LiveService) -> dict[str, Any]:
-    found: dict[str, Any] = ask(service.data, "health")["figures"]
-    return found
-
-
-def gateway(service: LiveService) -> dict[str, Any]:
-    return next((one for one in figures(service).get("probes", ()) if one["role"] == "gateway"), {})
-
-
-def verdict(service: LiveService, name: str) -> str:
-    return next((one["state"] for one in figures(service).get("verdicts", ()) if one["id"] == name), "")
-
-
-def alert_of(feed: Callable[[str, float], Iterator[dict[str, Any]]], signature: str, seconds: float) -> dict[str, Any]:
-    for message in feed("alert", seconds):
-        finding: dict[str, Any] = message["alert"]["finding"]
-        if finding["signature"] == signature:
-            return finding
-    raise AssertionError(f"no alert {signature!r} within {seconds} s")
 
 
 def test_loss_that_is_made_is_told(lab: Namespaces, service: LiveService) -> None:
@@ -92,6 +51,9 @@ def test_loss_that_lasts_raises_an_alert(lab: Namespaces, service: LiveService) 
         minute = gateway(service)["minute"]
         assert abs(minute["loss"] - 1 / LOSS) < 0.03
         assert minute["sent"] > 150  # four a second while there is loss
+        said = lab.run("b", "sh", "-c", f"ping -c 150 -i 0.2 {lab.address('a')} || true")
+        theirs = float(re.search(r"([0-9.]+)% packet loss", said)[1]) / 100  # type: ignore[index]  # ping always says it
+        assert abs(gateway(service)["minute"]["loss"] - theirs) < 0.1
         assert found["victims"] == [lab.address("a")]
         assert abs(found["measured"] - 1 / LOSS) < 0.05
     store = HealthStore(service.data)
@@ -112,14 +74,43 @@ def test_figures_are_those_of_ip_ping_and_df(lab: Namespaces, service: LiveServi
     time.sleep(1.2)
     counters = next(one for one in figures(service)["interfaces"] if one["name"] == name)["counters"]
     after = json.loads(lab.run("b", "ip", "-s", "-j", "link", "show", name))[0]["stats64"]
-    for ours, side, theirs in (
-        ("bytes_in", "rx", "bytes"),
-        ("packets_out", "tx", "packets"),
-        ("drops_in", "rx", "dropped"),
-    ):
-        assert before[side][theirs] <= counters[ours] <= after[side][theirs]
-    free = int(lab.run("b", "df", "-B1", "--output=avail", str(service.data)).split()[-1])
-    assert abs(figures(service)["machine"]["disk_free_bytes"] - free) < 64 << 20
+    for ours, side in (("in", "rx"), ("out", "tx")):
+        for what, theirs in (("bytes", "bytes"), ("packets", "packets"), ("errors", "errors"), ("drops", "dropped")):
+            assert before[side][theirs] <= counters[f"{what}_{ours}"] <= after[side][theirs], (what, ours)
+    used, free, total = (
+        int(word) for word in lab.run("b", "df", "-B1", "--output=used,avail,size", str(service.data)).split()[-3:]
+    )
+    machine = figures(service)["machine"]
+    assert machine["disk_total_bytes"] == total
+    assert abs(machine["disk_free_bytes"] - free) < 64 << 20
+    assert abs(machine["disk_used_bytes"] - used) < 64 << 20
+
+
+@pytest.mark.long
+def test_drops_of_an_interface_are_those_of_ip(lab: Namespaces, service: LiveService) -> None:
+    """Host a takes shorter frames than host b sends: the kernel drops what is too long, and counts it."""
+    name, there = lab.interface("b"), lab.interface("a")
+    send = (
+        "import socket, sys\nsock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "for _ in range(200): sock.sendto(bytes(1450), (sys.argv[1], 9))"
+    )
+
+    def theirs() -> int:
+        return int(json.loads(lab.run("b", "ip", "-s", "-j", "link", "show", name))[0]["stats64"]["tx"]["dropped"])
+
+    def ours() -> int:
+        items = figures(service).get("interfaces", ())
+        return int(next((one["counters"]["drops_out"] for one in items if one["name"] == name), -1))
+
+    before = theirs()
+    assert wait_for(lambda: ours() == before, 10)
+    lab.run("a", "ip", "link", "set", there, "mtu", "1400")
+    try:
+        lab.run("b", sys.executable, "-c", send, lab.address("a"))
+    finally:
+        lab.run("a", "ip", "link", "set", there, "mtu", "1500")
+    assert theirs() == before + 200
+    assert wait_for(lambda: ours() == before + 200, 10)
 
 
 def test_an_interface_that_goes_down_is_told_at_once(lab: Namespaces, service: LiveService) -> None:

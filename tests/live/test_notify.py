@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.namespaces import Namespaces
 from lab.service import LiveService, wait_for
+from tests.live.receivers import Receivers
 
 pytestmark = [pytest.mark.net, pytest.mark.slow]
 
-ROOT = Path(__file__).parents[2]
 SECRET = "t0ken-of-the-webhook"  # noqa: S105  of tests alone
-
-
-class Receivers:
-    """What the receivers beside the service got."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        assert wait_for((folder / "got.json").exists, 20)
-        self.ports: dict[str, int] = json.loads((folder / "ports.json").read_text())
-
-    def got(self, name: str) -> Any:
-        return json.loads((self._folder / "got.json").read_text())[name]
-
-    def scans(self, name: str) -> list[Any]:
-        """Messages about a port scan."""
-        if name == "udp":
-            return [line for line in self.got("udp") if " network_scan " in line]
-        return [one for one in self.got(name) if "ort scan" in json.dumps(one)]
-
-
-@pytest.fixture
-def receivers(lab: Namespaces, tmp_path: Path) -> Iterator[Receivers]:
-    folder = tmp_path / "receivers"
-    folder.mkdir()
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-    child = lab.start("b", sys.executable, "-m", "tests.live.receiving", str(folder), cwd=ROOT, env=env)
-    yield Receivers(folder)
-    child.kill()
-    child.wait()
 
 
 def environ(ports: dict[str, int]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from nsm.run import notice_desk
 from nsm.run.notice_courier import WAIT_MAX_S, pause
 from nsm.run.notice_desk import Desk, Parcel
 from nsm.run.notice_rules import Filter, Rate, Rules, daily_due, day_before, is_quiet, rules_of
+from nsm.run.notice_words import title_of
 from tests.notify.notices import NOW, alert
 
 DAY = datetime(2026, 11, 21, tzinfo=UTC).timestamp()
@@ -118,6 +119,25 @@ def test_filters_of_kinds_and_hosts() -> None:
     assert hosts.wants(alert())
     assert hosts.wants(alert(victims=("fd77::5",), dest_ip=""))
     assert not hosts.wants(alert(victims=("10.0.0.1",), dest_ip="00:11:22:33:44:55"))
+
+
+def test_that_it_is_over_is_news_where_it_was_told_or_waits() -> None:
+    one = desk()
+    over = alert(1, rev=2, state="over", ended=1)
+    assert not one.wants(over, -1)
+    assert one.wants(over, int(Severity.HIGH))
+    one.offer(alert(1), NOW)
+    assert one.wants(over, -1)
+    one.offer(over, NOW + 1)
+    assert [(found.id, found.rev) for parcel in one.due(NOW + 5) for found in parcel.alerts] == [("A1", 2)]
+    quiet = desk(quiet=quiet_span("22:00-07:00"))
+    quiet.offer(alert(1), DAY + 23 * 3600)
+    quiet.due(DAY + 23 * 3600 + 5)
+    assert quiet.wants(over, -1)
+    quiet.offer(over, DAY + 23 * 3600 + 400)
+    (summary,) = quiet.due(DAY + 32 * 3600)
+    assert [(found.id, found.ended) for found in summary.alerts] == [("A1", 1)]
+    assert title_of(over) == "Over: Port scan"
 
 
 def test_a_channel_may_have_its_own_severity_and_one_that_keeps_a_log_no_groups() -> None:

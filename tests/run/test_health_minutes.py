@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,11 +15,12 @@ from nsm.health.interfaces import Counters, InterfaceHealth
 from nsm.health.machine import Machine
 from nsm.health.prober import Asked, plain
 from nsm.health.settings import HealthSettings
-from nsm.run.health_facts import Counts, counters_of, facts_of
+from nsm.model.finding import Finding
+from nsm.run.health_facts import Counts, ages, answered_of, counters_of, facts_of, offset_of
 from nsm.run.health_minutes import Minutes, samples
 
 TARGET = Target("gateway", "192.0.2.1", "gateway")
-MACHINE = Machine(0.5, 1.0, 10, 20, 30, 40, 70, None, True, 0.0)
+MACHINE = Machine(0.5, 1.0, 10, 20, 30, 40, 70, None, True, 0.0, 0.0)
 
 
 def interface(name: str = "eth0", up: bool = True, count: int = 0) -> InterfaceHealth:
@@ -50,6 +53,53 @@ def test_loss_is_told_after_three_bad_minutes() -> None:
 
 def test_a_target_that_never_answered_is_not_told() -> None:
     assert told([60] * 10) == []
+
+
+def minutes_of(minutes: Minutes, asked: Asked, lost: list[int], first: int = 0) -> list[tuple[int, Finding]]:
+    found = []
+    for n, count in enumerate(lost, first):
+        minute_of(asked, 60.0 * n, count)
+        found += [(n, one) for one in minutes.targets([asked], 60.0 * n + 60, (60 * n + 60) * 1_000_000)]
+    return found
+
+
+def test_that_it_is_over_is_told_once_with_how_long_it_took() -> None:
+    minutes, asked = Minutes(HealthSettings()), Asked(TARGET, None, 1.0)
+    found = minutes_of(minutes, asked, [6, 6, 6, *[0] * 12])
+    assert [(n, one.signature_id, one.key, one.over) for n, one in found] == [
+        (2, LOSS_ID, ("loss", "192.0.2.1"), False), (7, 0, ("loss", "192.0.2.1"), True)
+    ]  # fmt: skip
+    assert found[1][1].explain.what == (
+        "It is over after 5 min. Probes to the gateway 192.0.2.1 are answered again: 0.0% lost in the last minute."
+    )
+    assert not minutes.open
+
+
+def test_a_silent_gateway_is_one_alert_and_no_loss() -> None:
+    minutes, asked = Minutes(HealthSettings()), Asked(TARGET, None, 1.0)
+    found = minutes_of(minutes, asked, [0, 0, 60, 60, 60, 60, *[0] * 6])
+    assert [(n, one.key[0], one.over) for n, one in found] == [(4, "silent", False), (10, "silent", True)]
+    assert found[0][1].signature == "Gateway does not answer"
+    assert minutes.raised("192.0.2.1") == []
+
+
+def test_what_is_not_looked_at_any_more_is_over() -> None:
+    minutes, asked = Minutes(HealthSettings()), Asked(TARGET, None, 1.0)
+    minutes_of(minutes, asked, [6, 6, 6])
+    (over,) = minutes.targets([], 240.0, 240_000_000)
+    assert (over.key, over.over) == (("loss", "192.0.2.1"), True)
+    assert "192.0.2.1 is not looked at now" in over.explain.what
+    assert not minutes_of(minutes, asked, [0] * 8, 4)
+
+
+def test_alerts_of_an_earlier_process_end_in_the_next() -> None:
+    before, asked = Minutes(HealthSettings()), Asked(TARGET, None, 1.0)
+    minutes_of(before, asked, [60, 6, 6, 6])
+    before.resolver("192.0.2.2", [None], 0.0, 0)
+    later = Minutes(HealthSettings())
+    later.resume(before.open.values(), 240.0)
+    assert later.raised("192.0.2.1") == ["loss"]
+    assert [(n, one.over) for n, one in minutes_of(later, Asked(TARGET, None, 1.0), [0] * 8, 4)] == [(8, True)]
 
 
 def test_slow_is_what_is_slow_for_the_target() -> None:
@@ -91,6 +141,9 @@ def test_the_disk_is_told_when_it_gets_worse_and_once_a_day() -> None:
     ]
     found = [(at, one.signature_id) for at, level in steps for one in minutes.disk(level, MACHINE, "", float(at), 0)]
     assert found == [(600, DISK_ID), (1_800, DISK_ID), (90_000, DISK_ID)]
+    (over,) = minutes.disk(ok, MACHINE, "", 91_200.0, 0)
+    assert (over.over, over.key) == (True, ("disk",))
+    assert not minutes.disk(ok, MACHINE, "", 91_800.0, 0)
 
 
 def test_values_of_a_minute_have_their_names_and_no_invented_zeros() -> None:
@@ -118,6 +171,35 @@ def test_counters_of_a_process_that_began_anew_are_no_loss() -> None:
     assert counts.total("packets") == 500 + 100 + 50
     counts.add(700.0, {"packets": 160})
     assert counts.total("packets") == 10
+    young = Counts()
+    young.add(0.0, {"packets": 70}, fresh=True)
+    young.add(10.0, {"packets": 90})
+    assert young.total("packets") == 90
+
+
+def test_sums_are_counted_by_interface_and_a_pause_is_no_fault_of_the_clock() -> None:
+    worker = {"iface": "eth0", "packets": 0, "sums": 0, "sums_bad": 0, "offset_s": 0.02}
+    counts = Counts()
+    for n, late in enumerate((0.02, 30.0, 0.03, 0.02, 0.02, 0.02)):
+        second = {"workers": {"w": {**worker, "sums": 8 * n, "sums_bad": n, "offset_s": late}}}
+        counts.add(10.0 * n, counters_of(second))
+        counts.offset(offset_of(second))
+    assert (counts.total("sums:eth0"), counts.total("sums_bad:eth0"), counts.packet_offset_s) == (40, 5, 0.02)
+    for _ in range(6):
+        counts.offset(-4.0)
+    assert counts.packet_offset_s == -4.0
+
+
+def test_files_have_their_age_or_none(tmp_path: Path) -> None:
+    old = tmp_path / "list"
+    old.touch()
+    os.utime(old, (0, 86_400 * 10))
+    assert ages([str(old), str(tmp_path / "none"), "a\0b"], 86_400 * 40.0) == (
+        (str(old), 30.0), (str(tmp_path / "none"), None), ("a\0b", None)
+    )  # fmt: skip
+    assert answered_of({"probe.fd77::1.p50_ms": [], "probe.fd77::1.loss": [], "probe.10.0.0.9.loss": []}) == (
+        "fd77::1",
+    )
 
 
 def test_facts_are_read_from_what_the_service_says() -> None:

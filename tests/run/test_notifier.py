@@ -225,6 +225,26 @@ def test_after_a_kill_nothing_is_sent_twice_and_what_was_missed_is_sent(tmp_path
     store.close()
 
 
+def test_that_it_is_over_is_told_once_and_a_restart_repeats_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with http_receiver() as hook, running(tmp_path, web(hook)) as one:
+        first = now_alert(1)
+        over = msgspec.structs.replace(first, rev=2, state="over", ended=first.last_seen + 1)
+        store.add(Rows.empty(FLOW), alerts=[first])
+        one.analyst.push(first)
+        assert until(lambda: told(hook) == ["A1"])
+        one.kill()
+        store.add(Rows.empty(FLOW), alerts=[over])  # it ends while nobody listens
+        one.start()
+        assert until(lambda: told(hook) == ["A1", "A1"])
+        one.analyst.push(over, msgspec.structs.replace(now_alert(2), rev=2, state="over", ended=1))
+        time.sleep(0.5)
+        one.analyst.push(msgspec.structs.replace(first, rev=3))
+        assert until(lambda: told(hook) == ["A1", "A1", "A1"])
+        assert [body["title"] for body in hook.bodies()] == ["High: Port scan", "Over: Port scan", "High: Port scan"]
+    store.close()
+
+
 def test_killed_in_the_middle_of_a_delivery_it_says_so_and_does_not_repeat_it(tmp_path: Path) -> None:
     with http_receiver(0) as hook, running(tmp_path, web(hook, timeout_s=30.0)) as one:
         one.analyst.push(now_alert(1))

@@ -67,7 +67,8 @@ HEALTH: dict[str, Any] = {
         "ts": 1_700_000_000.0,
         "machine": {"cpu_ratio": 0.12, "load_1min": 0.5, "memory_used_bytes": 2 << 30, "memory_total_bytes": 8 << 30,
                     "disk_used_bytes": 30 << 30, "disk_free_bytes": 70 << 30, "disk_total_bytes": 100 << 30,
-                    "temperature_c": None, "clock_synchronised": True, "clock_stepped_s": 0.0},
+                    "temperature_c": None, "clock_synchronised": True, "clock_offset_s": 0.0,
+                    "clock_stepped_s": 0.0},
         "interfaces": [
             {"name": "eth0", "up": True, "enabled": True, "mtu": 1500, "speed_mbit": 1000,
              "counters": {"bytes_in": 9_000, "bytes_out": 700, "packets_in": 90, "packets_out": 7, "errors_in": 0,
@@ -80,10 +81,12 @@ HEALTH: dict[str, Any] = {
         ],
         "probes": [
             {"name": "gateway", "address": "192.168.1.1", "role": "gateway", "method": "icmp", "answered": True,
+             "only_echoes": False,
              "jitter_ms": 0.4, "duplicates": 0, "raised": ["loss"],
              "minute": {"sent": 60, "lost": 6, "late": 1, "p50_ms": 1.2, "p95_ms": 4.0, "max_ms": 9.5, "loss": 0.1},
              "quarter": {"sent": 900, "lost": 9, "late": 1, "p50_ms": 1.1, "p95_ms": 3.0, "max_ms": 9.5, "loss": 0.01}},
             {"name": "resolver", "address": "192.168.1.2", "role": "resolver", "method": "tcp", "answered": False,
+             "only_echoes": False,
              "jitter_ms": None, "duplicates": 0, "raised": [],
              "minute": {"sent": 60, "lost": 60, "late": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "loss": 1.0},
              "quarter": {"sent": 0, "lost": 0, "late": 0, "p50_ms": None, "p95_ms": None, "max_ms": None, "loss": None}},

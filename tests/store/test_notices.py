@@ -34,6 +34,10 @@ def test_what_was_told_is_known_by_alert_and_severity(store: NoticeStore) -> Non
     store.put("mail", notice(), [alert()], 10)
     assert store.told("mail", "A1") == Severity.HIGH
     assert store.told("webhook", "A1") == -1
+    store.put("mail", notice(), [alert(rev=2, state="over", ended=1)], 10)
+    assert store.told("mail", "A1") == -1  # told that it is over: if it comes back, that is news
+    store.put("mail", notice(), [alert(rev=3)], 10)
+    assert store.told("mail", "A1") == Severity.HIGH
 
 
 def test_messages_are_taken_in_order_and_the_same_one_is_kept_once(store: NoticeStore) -> None:

@@ -19,6 +19,7 @@ from nsm.errors import StoreError
 from nsm.model.finding import NearMiss, Severity
 from nsm.store import batches
 from nsm.store.database import open_database
+from nsm.store.findings import open_alerts
 from nsm.store.reader import AlertFilter, Reader
 from nsm.store.records import BatchId, Capsule, Gap, HostSeen
 from nsm.store.settings import StoreSettings
@@ -82,6 +83,24 @@ def test_a_newer_revision_replaces_an_alert_and_an_older_one_does_not(writer: Wr
     writer.store([batch(3, alerts=(alert(rev=3, count=9, last_seen=seen, severity=Severity.CRITICAL),))])
     assert [(item["count"], item["severity"]) for item in reader.alerts(AlertFilter()).items] == [(9, "critical")]
     reader.close()
+
+
+def test_an_alert_that_is_over_is_so_in_the_store_unless_a_person_dealt_with_it(writer: Writer, tmp_path: Path) -> None:
+    def state() -> str:
+        reader = Reader(tmp_path)
+        found = reader.alert("A1")
+        reader.close()
+        return str(found and found["state"])
+
+    seen = []
+    for seq, (word, ended) in enumerate((("new", 0), ("over", 5), ("new", 0)), 1):
+        writer.store([batch(seq, alerts=(alert(rev=seq, state=word, ended=ended),))])
+        seen.append((state(), [one.id for one in open_alerts(tmp_path, alert().finding.detector)]))
+    assert seen == [("new", ["A1"]), ("over", []), ("new", ["A1"])]
+    triage(tmp_path, ["A1"], state="escalated")
+    assert open_alerts(tmp_path, alert().finding.detector)  # a person's state does not end it
+    writer.store([batch(4, alerts=(alert(rev=4, state="over", ended=5),))])
+    assert (state(), open_alerts(tmp_path, alert().finding.detector)) == ("escalated", [])
 
 
 def test_what_a_person_made_of_an_alert_is_never_overwritten(writer: Writer, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from nsm.bounded.tables import LruDict
-from nsm.model.finding import Alert, Finding, Severity
+from nsm.model.finding import NEW, OVER, Alert, Finding, Severity
 from nsm.settings.section import Count, Seconds, SettingsSection
 
 # Impact words as numbers, and risk as words: docs/detections.md, "Severity".
@@ -59,12 +59,21 @@ class AlertDesk:
         """Alerts that left while they were open."""
         return self._open.evicted
 
+    def adopt(self, alert: Alert) -> None:
+        """Go on with an alert of an earlier process, unless one of that key is open."""
+        slot = self._open[(alert.finding.detector, *alert.finding.key)]
+        slot[:] = slot or [alert]
+
     def take(self, findings: Iterable[Finding]) -> Iterator[Alert]:
-        """The alert of each finding, new or with a higher ``rev``."""
+        """The alert of each finding, new or with a higher ``rev``; none where what is over was not open."""
         for finding in findings:
             slot = self._open[(finding.detector, *finding.key)]
             known = slot[0] if slot else None
-            if known is not None and finding.ts - known.last_seen <= self._settings.quiet_s * 1e6:
+            if finding.over:
+                if known is None or known.ended:
+                    continue
+                alert = self._over(known, finding)
+            elif known is not None and finding.ts - known.last_seen <= self._settings.quiet_s * 1e6:
                 alert = self._again(known, finding)
             else:
                 alert = self._new(finding)
@@ -83,5 +92,13 @@ class AlertDesk:
         return msgspec.structs.replace(
             known, finding=finding, severity=severity_of(risk), risk=risk, count=max(finding.count, known.count + 1),
             first_seen=min(known.first_seen, finding.first_seen), last_seen=max(known.last_seen, finding.ts),
-            rev=known.rev + 1,
+            rev=known.rev + 1, state=NEW, ended=0,
+        )  # fmt: skip
+
+    def _over(self, known: Alert, finding: Finding) -> Alert:
+        """The alert that was, with the sentence that it is over; nothing is left to do."""
+        explain = msgspec.structs.replace(known.finding.explain, what=finding.explain.what, next=())
+        return msgspec.structs.replace(
+            known, finding=msgspec.structs.replace(known.finding, over=True, explain=explain),
+            last_seen=max(known.last_seen, finding.ts), rev=known.rev + 1, state=OVER, ended=finding.ts,
         )  # fmt: skip

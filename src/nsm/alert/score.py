@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from nsm.model.finding import OVER
+
 POINTS: Final = {"critical": 30.0, "high": 15.0, "medium": 6.0, "low": 2.0}
 LABELS: Final = {
     "critical": "Critical alerts", "high": "High alerts", "medium": "Medium alerts", "low": "Low alerts",
@@ -20,7 +22,7 @@ LABELS: Final = {
 INCIDENTS_CAP, DEVICES_CAP, BLIND_CAP = 50.0, 5.0, 10.0
 HALF_LIFE_S: Final = 86_400.0
 LEARN_S: Final = 600.0
-SETTLED: Final = frozenset({"done", "muted", "closed"})
+SETTLED: Final = frozenset({"done", "muted", "closed", OVER})
 
 
 class Deduction(msgspec.Struct, frozen=True):

@@ -33,6 +33,10 @@ class LruDict(Generic[K, V]):
         """The value if the key is there; that is no use of it."""
         return self._values.get(key)
 
+    def forget(self, key: K) -> None:
+        """Take a key out, if it is there."""
+        self._values.pop(key, None)
+
     def __contains__(self, key: K) -> bool:
         return key in self._values
 

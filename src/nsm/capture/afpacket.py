@@ -22,6 +22,7 @@ from nsm.capture.source import SourceCounters, shown
 from nsm.errors import CaptureError
 from nsm.kernels import index as ix
 from nsm.model.batch import PacketBatch
+from nsm.model.table import Array
 
 STATUS, PACKETS, FIRST = 2, 3, 4  # 32-bit words of a block's header
 STATUS_USER: Final = 1
@@ -49,6 +50,8 @@ class RingSource:
         self._state = np.zeros(4, np.int64)
         self._packets = self._drops = self._freezes = 0
         self._closed = False
+        self._at = 0
+        self._sampled = np.zeros(4, np.int64)
 
     @property
     def interfaces(self) -> tuple[str, ...]:
@@ -77,7 +80,7 @@ class RingSource:
     def _block_batches(self, number: int) -> Iterator[PacketBatch]:
         start, head = number * self._block, number * (self._block // 4)
         left, at = int(self._words[head + PACKETS]), start + int(self._words[head + FIRST])
-        batch = self._batch
+        batch, self._at = self._batch, at
         while left > 0:
             ix.index_ring_block(
                 self._bytes, at, left, start + self._block, self._link, self._number, self._loopback, batch.rows,
@@ -87,6 +90,32 @@ class RingSource:
             self._packets += batch.count
             at, left = int(self._state[ix.NEXT]), int(self._state[ix.STATUS])
             yield batch
+
+    def sample(self, into: PacketBatch) -> list[bool]:
+        """Fill ``into`` (which has ``data``) with the first frames of the block in hand, between two batches of it.
+
+        One value for each: is its checksum not computed yet, because the network card does that (or nobody, on a way
+        inside this machine)? The kernel knows. Valid until ``batches`` is asked for the next batch.
+        """
+        words, at = self._words, self._at
+        found: list[bool] = []
+        block = at - at % self._block
+        ix.index_ring_block(
+            self._bytes, at, min(int(words[block // 4 + PACKETS]), into.rows), block + self._block, self._link, self._number,
+            self._loopback, into.rows, *into.columns, self._sampled,
+        )  # fmt: skip
+        into.count = int(self._sampled[ix.COUNT])
+        while len(found) < into.count:
+            sent = self._bytes[at + ix.TP_PKTTYPE] == ix.PACKET_OUTGOING
+            if not (self._loopback and sent):
+                found.append(bool(words[(at + ix.TP_STATUS) // 4] & ix.TP_STATUS_SUM_OPEN))
+            at += int(words[(at + ix.TP_NEXT) // 4])
+        return found
+
+    @property
+    def data(self) -> Array:
+        """The bytes of the ring."""
+        return self._bytes
 
     def _check(self) -> None:
         """Raise when the socket says that the interface is no more."""

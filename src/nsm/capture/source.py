@@ -16,7 +16,7 @@ class SourceCounters(msgspec.Struct, frozen=True):
     """What a source has given and lost.
 
     ``drops``: packets that the kernel had no room for; ``freezes``: times it stopped the ring; ``cut``: frames over
-    65,535 bytes, of which the rest is not looked at.
+    65,535 bytes, or longer than a block of the ring, of which the rest is not looked at.
     """
 
     packets: int = 0

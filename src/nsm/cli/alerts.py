@@ -27,7 +27,7 @@ VERBS = {"done": "done", "escalate": "escalated", "snooze": "snoozed", "mute": "
 )
 @click.argument("words", metavar="[FILTER | VERB ID...]", nargs=-1)
 @click.option("--severity", help="info, low, medium, high, critical; high+ for at least.")
-@click.option("--state", "states", multiple=True, help="new, done, escalated, ...; may be repeated.")
+@click.option("--state", "states", multiple=True, help="new, over, done, escalated, ...; may be repeated.")
 @click.option("--last", help="The last 30s, 5m, 24h, 7d.")
 @click.option("--from", "start", help="RFC 3339, 14:00 or 'yesterday 14:00'.")
 @click.option("--to", "stop", help="The same.")

@@ -21,7 +21,10 @@ FREE_BYTES_MIN: Final = 2 << 30  # the store drops old data early below this, st
 
 
 class Check(NamedTuple):
-    """The outcome of one check. ``state``: ok, warn (something will not work), fail (nothing will)."""
+    """The outcome of one check. ``state``: ok, warn (something will not work), fail (nothing will).
+
+    Of a running service also ``note`` (it works, and this should be known) and ``unknown`` (too little was seen yet).
+    """
 
     name: str
     state: str
@@ -77,7 +80,7 @@ def checks(context: Context) -> Iterator[Check]:
     yield disk(context.data_dir())
     yield configuration(context)
     yield echoes()
-    yield from service(context.data_dir())
+    yield from list(service(context.data_dir())) or clock()
 
 
 def python() -> Check:
@@ -169,6 +172,18 @@ def echoes() -> Check:
     return Check("probes", "ok", "ICMP datagram socket" if way.method == DATAGRAM else "ICMP raw socket (CAP_NET_RAW)")
 
 
+def clock() -> Iterator[Check]:
+    """Is the clock right? While a service runs, it says so itself."""
+    from nsm.health import working
+    from nsm.health.machine import read_clock
+
+    found = read_clock()
+    if found is not None:
+        facts = working.Facts(capture="", clock_synchronised=found.synchronised, clock_offset_s=found.offset_s)
+        for one in working.clock(facts):
+            yield Check("clock", one.state, one.text, one.mend)
+
+
 def service(directory: Path) -> Iterator[Check]:
     """What a running service says of what it sees; nothing when none runs."""
     from nsm.run.control import ask
@@ -178,8 +193,7 @@ def service(directory: Path) -> Iterator[Check]:
     except (NsmError, KeyError):
         return
     for one in verdicts:
-        state = {"note": "ok", "unknown": "ok"}.get(one["state"], one["state"])
-        yield Check(f"service: {one['id']}", state, one["text"], one["mend"])
+        yield Check(f"service: {one['id']}", one["state"], one["text"], one["mend"])
 
 
 def capture_works() -> Check:

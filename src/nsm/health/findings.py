@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from nsm.health.forecast import Forecast
 from nsm.health.gateway import Target
 from nsm.health.thresholds import Raised
@@ -11,7 +13,7 @@ from nsm.model.finding import Explain, Finding, Severity
 
 DETECTOR: Final = "health"
 KIND: Final = "monitor"
-LOSS_ID, LATENCY_ID, RESOLVER_ID, INTERFACE_ID, DISK_ID = range(9_000_201, 9_000_206)
+LOSS_ID, LATENCY_ID, RESOLVER_ID, INTERFACE_ID, DISK_ID, SILENT_ID = range(9_000_201, 9_000_207)
 WINDOW_S: Final = 300.0
 SURE: Final = 0.9  # measured by ourselves
 
@@ -22,7 +24,7 @@ def loss(target: Target, measured: float, limit: float, raised: Raised, now_us: 
         LOSS_ID, ("loss", target.address), "Packets are lost", now_us, raised, measured, limit, "ratio",
         address=target.address, impact=Severity.MEDIUM,
         explain=Explain(
-            what=f"{measured:.1%} of the probes to the {_named(target)} had no answer{_often(raised)}.",
+            what=f"{measured:.1%} of the probes to the {named(target)} had no answer{_often(raised)}.",
             why="Lost packets make connections slow or break them; a gateway that loses some is often overloaded or failing.",
             sure_for=("3 of the last 5 minutes were above the limit.",),
             benign=("A target that answers only so many echoes a second.", "Wi-Fi far from its base."),
@@ -37,11 +39,32 @@ def latency(target: Target, measured_ms: float, limit_ms: float, raised: Raised,
         LATENCY_ID, ("latency", target.address), "Answers are slow", now_us, raised, measured_ms, limit_ms, "ms",
         address=target.address, impact=Severity.LOW,
         explain=Explain(
-            what=f"1 of 20 answers of the {_named(target)} took {measured_ms:.0f} ms or more{_often(raised)}.",
+            what=f"1 of 20 answers of the {named(target)} took {measured_ms:.0f} ms or more{_often(raised)}.",
             why="A path that suddenly takes much longer is full, or leads elsewhere.",
             sure_for=(f"The limit for this target is {limit_ms:.0f} ms; 3 of the last 5 minutes were above.",),
             benign=("A large upload or backup fills the line.",),
             next=("See under Traffic who sends or receives most.",),
+        ),
+    )  # fmt: skip
+
+
+def silent(target: Target, raised: Raised, now_us: int) -> Finding:
+    """A target that used to answer does not, whatever it is asked."""
+    gateway = target.role == "gateway"
+    why = (
+        "Nothing outside this network is reached over it."
+        if gateway
+        else "Whatever it does for others is not done now."
+    )
+    return _finding(
+        SILENT_ID, ("silent", target.address), "Gateway does not answer" if gateway else "Target does not answer", now_us,
+        raised, 1.0, 1.0, "ratio", address=target.address, impact=Severity.HIGH if gateway else Severity.MEDIUM,
+        explain=Explain(
+            what=f"The {named(target)} answers neither echoes (ping) nor TCP connections; it used to{_often(raised)}.",
+            why=why,
+            sure_for=("It answered before.", "3 of the last 5 minutes were without any answer."),
+            benign=("It was started anew, or now refuses echoes and TCP from here.",),
+            next=("Look whether it has power, and at the cable to it.", f"ping {target.address}"),
         ),
     )  # fmt: skip
 
@@ -61,16 +84,16 @@ def resolver(address: str, failed: float, limit: float, raised: Raised, now_us: 
     )  # fmt: skip
 
 
-def interface_down(name: str, watched: bool, raised: Raised, now_us: int) -> Finding:
+def interface_down(name: str, watched: bool, enabled: bool, raised: Raised, now_us: int) -> Finding:
     """An interface lost its carrier or was switched off."""
     why = "Nothing is seen on it until it is back." if watched else "What was reached over it is not reached now."
     return _finding(
         INTERFACE_ID, ("interface", name), "Interface is down", now_us, raised, 0, 1, "up",
         impact=Severity.HIGH if watched else Severity.LOW,
         explain=Explain(
-            what=f"The interface {name} went down{_often(raised)}.", why=why,
-            sure_for=("The kernel says so.",), benign=("Somebody pulled the cable or switched it off.",),
-            next=("Look at the cable.", f"sudo ip link set {name} up"),
+            what=f"The interface {name} {'has no carrier' if enabled else 'was switched off'}{_often(raised)}. {why}",
+            why=why, sure_for=("The kernel says so.",), benign=("Somebody pulled the cable or switched it off.",),
+            next=("Look at the cable, and at what it leads to.",) if enabled else (f"sudo ip link set {name} up",),
         ),
     )  # fmt: skip
 
@@ -95,6 +118,12 @@ def disk(found: Forecast, free_bytes: int, total_bytes: int, days_min: float, fr
     )  # fmt: skip
 
 
+def over(key: tuple[str, ...], what: str, now_us: int) -> Finding:
+    """The alert with that key is over; ``what`` is the sentence that says so. The rest of it stays what it was."""
+    finding = _finding(0, key, "", now_us, Raised(1, False), 0, 0, "", impact=Severity.INFO, explain=Explain(what, ""))
+    return msgspec.structs.replace(finding, over=True)
+
+
 def _finding(
     number: int, key: tuple[str, ...], signature: str, now_us: int, raised: Raised, measured: float, limit: float,
     unit: str, *, explain: Explain, impact: Severity, address: str = "",
@@ -107,7 +136,8 @@ def _finding(
     )  # fmt: skip
 
 
-def _named(target: Target) -> str:
+def named(target: Target) -> str:
+    """Role and address, for sentences."""
     return target.address if target.role == "added" else f"{target.role} {target.address}"
 
 

@@ -10,6 +10,7 @@ import msgspec
 import psutil
 
 SYS: Final = Path("/sys/class/net")
+IFF_UP: Final = 1  # linux/if.h; psutil's "isup" is IFF_RUNNING, which a carrier is part of
 INTERFACES_MAX: Final = 256  # ours: machines with many containers; the rest, by name, is left out
 
 
@@ -69,7 +70,7 @@ class InterfaceReader:
             now, before = counted[name], self._before.get(name)
             rates = rates_between(before[1], now, now_s - before[0]) if before is not None else None
             stat = stats.get(name)
-            enabled = bool(getattr(stat, "isup", False))
+            enabled = is_enabled(name, otherwise=bool(getattr(stat, "isup", False)))
             found.append(InterfaceHealth(
                 name, enabled and has_carrier(name), enabled, int(getattr(stat, "mtu", 0)),
                 int(getattr(stat, "speed", 0)), now, rates,
@@ -85,6 +86,14 @@ def rates_between(before: Counters, now: Counters, span_s: float) -> Rates | Non
         return None
     rate = [step / span_s for step in steps]
     return Rates(rate[0], rate[1], rate[2], rate[3], rate[4] + rate[5], rate[6] + rate[7])
+
+
+def is_enabled(name: str, *, otherwise: bool, root: Path = SYS) -> bool:
+    """Is it switched on, with a carrier or without? ``otherwise``: what holds where the kernel does not say."""
+    try:
+        return bool(int((root / name / "flags").read_text(), 16) & IFF_UP)
+    except (OSError, ValueError):
+        return otherwise
 
 
 def has_carrier(name: str, root: Path = SYS) -> bool:

@@ -11,8 +11,15 @@ from typing import ClassVar, Final
 import msgspec
 import psutil
 
-STA_UNSYNC: Final = 0x0040  # linux/timex.h
+STA_UNSYNC, STA_NANO = 0x0040, 0x2000  # linux/timex.h
 STEP_S: Final = 1.0  # ours: NTP slews less than 0.5 ms in a second, so more is a step
+
+
+class Clock(msgspec.Struct, frozen=True):
+    """What the kernel says of its clock. ``offset_s``: what is left to correct, as the time service last measured it."""
+
+    synchronised: bool
+    offset_s: float
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -27,6 +34,7 @@ class Machine(msgspec.Struct, frozen=True):
     disk_total_bytes: int
     temperature_c: float | None
     clock_synchronised: bool | None
+    clock_offset_s: float | None
     clock_stepped_s: float
 
 
@@ -44,11 +52,13 @@ class MachineReader:
         cpu = psutil.cpu_percent(interval=None) / 100
         known, self._first = (None if self._first else cpu), False
         memory, disk = psutil.virtual_memory(), psutil.disk_usage(str(self._directory))
+        clock = read_clock()
         return Machine(
             cpu_ratio=known, load_1min=psutil.getloadavg()[0], memory_used_bytes=memory.total - memory.available,
             memory_total_bytes=memory.total, disk_used_bytes=disk.used, disk_free_bytes=disk.free,
-            disk_total_bytes=disk.total, temperature_c=temperature(), clock_synchronised=clock_synchronised(),
-            clock_stepped_s=self._steps(),
+            disk_total_bytes=disk.total, temperature_c=temperature(),
+            clock_synchronised=clock.synchronised if clock else None,
+            clock_offset_s=clock.offset_s if clock else None, clock_stepped_s=self._steps(),
         )  # fmt: skip
 
     def _steps(self) -> float:
@@ -83,11 +93,16 @@ class _Timex(ctypes.Structure):
     ]
 
 
-def clock_synchronised() -> bool | None:
-    """Does the kernel count the clock as synchronised (adjtimex(2), asked without changing it)? None: cannot be asked."""
+def read_clock() -> Clock | None:
+    """The kernel's clock (adjtimex(2), asked without changing it, which needs no privilege). None: cannot be asked."""
     found = _Timex()
     try:
         code = ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(found))
     except (OSError, AttributeError):
         return None
-    return None if code < 0 else not found.status & STA_UNSYNC
+    return None if code < 0 else clock_of(found.status, found.offset)
+
+
+def clock_of(status: int, offset: int) -> Clock:
+    """The clock from ``status`` and ``offset`` of struct timex: microseconds, or nanoseconds where STA_NANO is set."""
+    return Clock(not status & STA_UNSYNC, offset / (1e9 if status & STA_NANO else 1e6))

@@ -30,6 +30,10 @@ class HealthSettings(msgspec.Struct, frozen=True):
     """Days until the disk is full, below which it is told; less than 3 is critical."""
     disk_free_min: Share = 0.05
     """Share of the disk that should be free; less is critical."""
+    files: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)] = ()
+    """Files that somebody should renew now and then: lists of addresses, rules, databases. One that is old is told."""
+    files_days_max: Annotated[float, msgspec.Meta(gt=0, le=3_650)] = 14.0
+    """Days after which such a file is old."""
     keep_days: Annotated[int, msgspec.Meta(ge=1, le=365)] = 30
     """Days for which the figures of each minute are kept."""
 

@@ -34,7 +34,7 @@ IF_LINK, IF_SNAPLEN, IF_MULTIPLY, IF_DIVIDE, IF_SHIFT, IF_OFFSET, IF_WORDS = 0, 
 # TPACKET_V3 header fields, by offset (struct tpacket3_hdr, sockaddr_ll behind it).
 TP_NEXT, TP_SEC, TP_NSEC, TP_SNAPLEN, TP_LEN, TP_STATUS, TP_MAC, TP_VLAN = 0, 4, 8, 12, 16, 20, 24, 32
 TP_PKTTYPE = 48 + 10  # sockaddr_ll follows the 48 byte header; sll_pkttype is its byte 10
-TP_STATUS_VLAN_VALID = 0x10
+TP_STATUS_VLAN_VALID, TP_STATUS_SUM_OPEN = 0x10, 0x08  # the latter is TP_STATUS_CSUMNOTREADY
 PACKET_OUTGOING = 4
 
 
@@ -225,6 +225,8 @@ def index_ring_block(
             ts = np.int64(ld32le(data, at + TP_SEC)) * NS + np.int64(ld32le(data, at + TP_NSEC))
             tag = np.int64(0)
             wire = np.int64(ld32le(data, at + TP_LEN))
+            if captured < wire and captured <= FRAME_MAX:  # longer ones are counted where they are stored
+                put(state, CUT, get(state, CUT) + 1)
             if np.int64(ld32le(data, at + TP_STATUS)) & TP_STATUS_VLAN_VALID:
                 tag = (np.int64(ld32le(data, at + TP_VLAN)) & 0xFFF) + 0x1000
                 wire = min(wire + 4, np.int64(0xFFFFFFFF))

@@ -23,6 +23,7 @@ class Severity(IntEnum):
         return self.name.lower()
 
 
+NEW, OVER = "new", "over"  # states of an alert that nobody has dealt with
 SEVERITY_WORDS: Final = tuple(severity.word for severity in Severity)
 
 
@@ -43,7 +44,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     Times are microseconds UTC of packet time. ``actors`` and ``victims`` are address texts, at most 16 each;
     ``flow_ids`` at most 5 samples. ``impact`` and ``confidence`` (0..1) give the severity; ``kind`` is the
     event type of the page's filters: network_scan, flood, large_packet, external_connection,
-    suspicious_connection, new_host, monitor.
+    suspicious_connection, new_host, monitor. ``over``: what was stated under this key is the case no more.
     """
 
     detector: str
@@ -72,6 +73,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     proto: int = 0
     count: int = 1
     explain: Explain = Explain("", "")
+    over: bool = False
 
 
 class NearMiss(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +91,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """A deduplicated finding. One row in the store and one card on the page, updated as it goes on.
 
     ``id`` is a function of detector, key and first time: the same for any run over the same packets.
-    ``rev`` counts the updates; ``state`` is what people did with it.
+    ``rev`` counts the updates; ``state`` is what people did with it, or ``over`` when nobody did anything and it ended.
+    ``ended``: when it was over, in microseconds UTC; 0: it is not, or nobody tells (events that are over at once).
     """
 
     id: str
@@ -100,8 +103,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: int
     last_seen: int
     rev: int = 1
-    state: str = "new"
+    state: str = NEW
     incident: str = ""
+    ended: int = 0
     settings_hash: str = ""
     emit: bool = True  # False: only an update of count and last_seen, not an event of its own
 

@@ -292,6 +292,7 @@ class EveWriter:
             "threshold": finding.threshold, "unit": finding.unit, "window_s": finding.window_s,
             "explain": msgspec.to_builtins(finding.explain), "flow_ids": list(finding.flow_ids),
             "incident": alert.incident, "settings_hash": alert.settings_hash,
+            **({"ended": stamp(alert.ended)} if alert.ended else {}),
         }  # fmt: skip
 
     def stats(self, ts_us: int, counters: Mapping[str, Any], ours: Mapping[str, Any]) -> bytes:

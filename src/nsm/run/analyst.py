@@ -11,6 +11,7 @@ import contextlib
 import gc
 import logging
 import os
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from nsm.errors import NsmError
+from nsm.health.findings import DETECTOR
 from nsm.model.address import Networks
 from nsm.model.finding import Alert, Finding
 from nsm.model.flow import Report
@@ -43,6 +46,7 @@ from nsm.run.subscriber import Subscriber
 from nsm.run.transport import Message, encode
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
+from nsm.store.findings import open_alerts
 from nsm.track.merge import Merger
 
 log = logging.getLogger(__name__)
@@ -71,7 +75,8 @@ class AnalystProcess:
 
     def __init__(self, task: dict[str, Any]) -> None:
         runtime = Path(task["runtime"])
-        self._runtime = runtime
+        self._runtime, self._data = runtime, Path(task["data"])
+        self._adopted = False
         read = msgspec.convert(task["read"], ReadSettings)
         sections = engine_sections()
         names = {section.name for section in sections}
@@ -82,7 +87,7 @@ class AnalystProcess:
         self._analyst.unseen = self._own_scans.without
         self._home = Networks(engine.home)
         self._view = LiveView(self._home)
-        self._exchange = ExchangeFile(Path(task["data"]))
+        self._exchange = ExchangeFile(self._data)
         self._merger = Merger(0)
         self._links: dict[int, WorkerLink] = {}
         self._next_key = 0
@@ -321,8 +326,13 @@ class AnalystProcess:
 
     def _raise(self, findings: list[Finding]) -> None:
         """Alerts of what a job found, told and stored like any other."""
+        if not self._adopted:  # what is over now may have begun before this process did
+            self._adopted = True
+            with contextlib.suppress(sqlite3.Error, NsmError):
+                self._analyst.adopt(open_alerts(self._data, DETECTOR))
         alerts = self._analyst.judge(findings)
         self._tell_alerts(alerts)
+        self._eve.write(alerts, empty_records(0))
         self._store_extras(self._extras(alerts, ()))
 
     def _keep_gap(self, start_s: float, stop_s: float, process: str, what: str) -> None:

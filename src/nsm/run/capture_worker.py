@@ -23,12 +23,14 @@ from nsm.capture.demo import DemoSource
 from nsm.capture.settings import CaptureSettings
 from nsm.capture.source import Source, SourceCounters
 from nsm.errors import CaptureError
+from nsm.model.batch import PacketBatch
 from nsm.model.records import Records
 from nsm.model.table import Rows
 from nsm.run.capsule_records import Request
 from nsm.run.child import begin, on_end
 from nsm.run.links import ANALYST, Sender, socket_path
 from nsm.run.recent import Keeper, Recent
+from nsm.run.sums import SumSample
 from nsm.run.transport import Message, encode
 from nsm.track.settings import WorkerSettings
 from nsm.track.worker import Worker
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S: Final = 0.05  # records are looked for at this interval; a tick is 250 ms
 BEHIND_NS: Final = 250_000_000  # the clock of an idle worker stays so far behind the wall's
+LOOK_S: Final = 1.0  # between samples of packets
 COLLECT_S: Final = 10.0  # between collections of cyclic garbage
 EXIT_FAULT: Final = 3
 
@@ -54,6 +57,10 @@ class CaptureWorker:
         self._sender = Sender(socket_path(Path(task["runtime"]), ANALYST), encode("hello", {"role": "worker", **hello}))
         capture = msgspec.convert(task["capture"], CaptureSettings)
         self._keeper = Keeper(Recent(capture.recent_mb, capture.recent_bytes)) if capture.recent_mb > 0 else None
+        ring = self._source
+        self._sums = SumSample(ring, settings.decode) if isinstance(ring, RingSource) else None
+        self._offset_s: float | None = None
+        self._looked = 0.0
         self._number = 0
         self._seen = SourceCounters()
         self._shed = 0
@@ -75,6 +82,9 @@ class CaptureWorker:
                 if self._keeper is not None:
                     self._keeper.add(batch)
             now = time.monotonic()
+            if batch.count and now - self._looked >= LOOK_S:
+                self._looked = now
+                self._look(batch)
             if now - flushed >= FLUSH_S:
                 flushed = now
                 if not batch.count:
@@ -86,6 +96,12 @@ class CaptureWorker:
         self._worker.finish()
         self._send(self._worker.take())
         self._drain()
+
+    def _look(self, batch: PacketBatch) -> None:
+        """Checksums of some packets, and how far the time of the newest lies behind the clock."""
+        if self._sums is not None:
+            self._offset_s = round((time.time_ns() - int(batch.ts_ns[batch.count - 1])) / 1e9, 3)
+            self._sums.look()
 
     def _flush(self, now: float) -> None:
         self._capsules(self._sender.turn(), now)
@@ -137,7 +153,11 @@ class CaptureWorker:
             "packets": source.packets, "drops": source.drops, "freezes": source.freezes, "cut": source.cut,
             "live": flows.live, "evicted": flows.evicted, "counted": flows.counted, "untracked": flows.untracked,
             "untold": flows.untold, "shed": self._shed, "waiting": self._sender.waiting,
+            "offset_s": self._offset_s,
         }  # fmt: skip
+        self._offset_s = None
+        if self._sums is not None:
+            header |= {"sums": self._sums.judged, "sums_open": self._sums.unfinished, "sums_bad": self._sums.bad}
         activity: Rows = self._worker.activity()
         self._sender.send(0, encode("status", header, [activity] if len(activity) else []))
 

@@ -21,6 +21,7 @@ import msgspec
 
 from nsm.errors import NsmError
 from nsm.health import resolver
+from nsm.health.findings import DETECTOR
 from nsm.health.forecast import DAY_S, DAYS, HOUR_S, Forecast, forecast, without_deletions
 from nsm.health.gateway import resolver as configured_resolver
 from nsm.health.gateway import targets
@@ -33,10 +34,11 @@ from nsm.health.working import Verdict, judge
 from nsm.model.finding import Finding
 from nsm.run.child import begin
 from nsm.run.control import ask
-from nsm.run.health_facts import Counts, counters_of, facts_of
+from nsm.run.health_facts import LOOKS_S, Counts, ages, answered_of, counters_of, facts_of, offset_of, troubles_of
 from nsm.run.health_minutes import Minutes, samples
 from nsm.run.links import ANALYST, HEALTH, Sender, Splitter, listen, socket_path
 from nsm.run.transport import encode
+from nsm.store.findings import open_alerts
 from nsm.store.health import HealthStore
 
 log = logging.getLogger(__name__)
@@ -55,15 +57,18 @@ class HealthWatch:
         handed = {int(version): socket.socket(fileno=number) for version, number in task["sockets"].items()}
         found = ways(handed)
         self._probing = self._settings.probes and not task["demo"]
+        self._store = HealthStore(self._data)
+        now = int(time.time())
         self._prober = Prober(
-            lambda: targets(self._settings.targets) if self._probing else (), found, self._settings.timeout_s
-        )
+            lambda: targets(self._settings.targets) if self._probing else (), found, self._settings.timeout_s,
+            answered_of(self._store.series("probe.", now - int(DAY_S), now, int(HOUR_S))),
+        )  # fmt: skip
         for version, sock in handed.items():  # one that nobody reads would only fill up
             if not isinstance(found.get(version), Raw):
                 sock.close()
         self._sender = Sender(socket_path(self._runtime, ANALYST), encode("hello", {"role": "health"}))
-        self._store = HealthStore(self._data)
         self._minutes = Minutes(self._settings)
+        self._minutes.resume((one.finding for one in open_alerts(self._data, DETECTOR)), time.monotonic())
         self._machine_reader = MachineReader(self._data)
         self._machine: Machine | None = None
         self._interface_reader = InterfaceReader()
@@ -150,10 +155,17 @@ class HealthWatch:
         """Ask the service how it is, and judge."""
         self._status = await asyncio.to_thread(ask, self._data, "status")
         if self._status["second"]:
-            self._counts.add(time.monotonic(), counters_of(self._status["second"]))
+            since = self._status["capture"]["since"]
+            fresh = bool(since) and time.time() - since < LOOKS_S
+            self._counts.add(time.monotonic(), counters_of(self._status["second"]), fresh=fresh)
+            self._counts.offset(offset_of(self._status["second"]))
         gaps = await asyncio.to_thread(self._store.gaps_since, _now_us() - int(DAY_S * 1e6))
-        facts = facts_of(self._status, self._counts, self._machine, self._interfaces, self._forecast, gaps, time.time())
-        self._verdicts = judge(facts)
+        now_s, settings = time.time(), self._settings
+        facts = facts_of(self._status, self._counts, self._machine, self._interfaces, self._forecast, gaps, now_s)
+        files = await asyncio.to_thread(ages, settings.files, now_s)
+        self._verdicts = judge(msgspec.structs.replace(
+            facts, files=files, files_days_max=settings.files_days_max, troubles=troubles_of(self._minutes.open.values())
+        ))  # fmt: skip
 
     async def _question(self) -> None:
         address = configured_resolver()

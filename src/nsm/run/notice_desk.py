@@ -54,7 +54,12 @@ class Desk:
         return self._waiting
 
     def wants(self, alert: Alert, told: int) -> bool:
-        """Is it news for this channel: asked for, and not told, or told as less severe (``told``: -1 not at all)?"""
+        """Is it news for this channel: asked for, and not told, or told as less severe (``told``: -1 not at all)?
+
+        That it is over is news where it was told, or is about to be.
+        """
+        if alert.ended:
+            return told >= 0 or alert.id in self._keys or alert.id in self._held
         return int(alert.severity) > told and self._filter.wants(alert)
 
     def offer(self, alert: Alert, now: float) -> None:

@@ -45,8 +45,9 @@ def count_of(number: int, noun: str) -> str:
 
 
 def title_of(alert: Alert) -> str:
-    """Severity and what it is called."""
-    return one_line(f"{alert.severity.word.capitalize()}: {alert.finding.signature}", 120)
+    """Severity and what it is called, or that it is over."""
+    word = "Over" if alert.ended else alert.severity.word.capitalize()
+    return one_line(f"{word}: {alert.finding.signature}", 120)
 
 
 def notice_of(parcel: Parcel, notice_id: str, now: float, scene: Scene) -> Notice:

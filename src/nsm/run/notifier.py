@@ -130,7 +130,7 @@ class Notifier:
 
     def _offer(self, alert: Alert, now: float) -> None:
         for name, (desk, _) in self._desks.items():
-            if desk.wants(alert, -1) and desk.wants(alert, self._store.told(name, alert.id)):
+            if (alert.ended or desk.wants(alert, -1)) and desk.wants(alert, self._store.told(name, alert.id)):
                 desk.offer(alert, now)
 
     def _turn(self, now: float) -> None:

@@ -176,7 +176,7 @@ class Note(Answer):
 
 
 class AlertCard(Answer):
-    """An alert as people see it; ``first`` and ``last`` RFC 3339 UTC."""
+    """An alert as people see it; times RFC 3339 UTC; ``ended``: since when it is over, where somebody tells."""
 
     id: str
     rule: str
@@ -190,6 +190,7 @@ class AlertCard(Answer):
     rev: int
     first: str
     last: str
+    ended: str | None
     src: End
     dst: End
     proto: str

@@ -106,6 +106,7 @@ def _machine(figures: Mapping[str, Any]) -> Iterator[Family]:
         ("nsm_disk_free_bytes", "Free on the disk of the store.", "disk_free_bytes"),
         ("nsm_machine_temperature_celsius", "The warmest CPU sensor.", "temperature_c"),
         ("nsm_clock_synchronised", "Whether the kernel counts the clock as synchronised.", "clock_synchronised"),
+        ("nsm_clock_offset_seconds", "What the time service has left to correct.", "clock_offset_s"),
     ):
         yield name, "gauge", text, [({}, machine.get(key))]
     days = (figures.get("forecast") or {}).get("days_left")

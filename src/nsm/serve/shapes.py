@@ -45,6 +45,7 @@ def alert_card(alert: Mapping[str, Any]) -> AlertCard:
         "rev": alert.get("rev", 1),
         "first": iso(alert.get("first_seen") or 0),
         "last": iso(alert.get("last_seen") or 0),
+        "ended": iso(alert["ended"]) if alert.get("ended") else None,
         "src": _end(finding.get("src_ip"), finding.get("src_port")),
         "dst": _end(finding.get("dest_ip"), finding.get("dest_port")),
         "proto": proto_name(int(finding.get("proto") or 0)) if finding.get("proto") else "",

@@ -48,7 +48,7 @@ ALERT: Final = Table(
         Column("ts", "int64", "last seen, us UTC"),
         Column("id", "text", "identifier"),
         Column("first_seen", "int64", "first seen, us UTC"),
-        Column("state", "text", "new, done, escalated, snoozed, muted or expected"),
+        Column("state", "text", "new, over, done, escalated, snoozed, muted or expected"),
         Column("detector", "text", "detector that states it"),
         Column("kind", "text", "network_scan, flood, large_packet, external_connection, new_host, ..."),
         Column("signature", "text", "one line for a person"),

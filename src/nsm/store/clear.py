@@ -21,7 +21,7 @@ from nsm.store.retention import forget_orphans
 
 KINDS: Final = (*BULK, "alert", "near_miss")
 TRASH_DELAY_S: Final = 120  # as StoreSettings.trash_delay_s by default: readers finish with the files they have
-_WORKED_ON: Final = "(notes > 0 OR state <> 'new')"
+_WORKED_ON: Final = "(notes > 0 OR state NOT IN ('new', 'over'))"
 
 
 def clear_counts(directory: Path, kinds: Collection[str] | None = None, *, keep_noted: bool = True) -> ClearCounts:

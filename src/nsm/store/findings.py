@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from nsm.model.address import halves
-from nsm.model.finding import Alert, NearMiss
+from nsm.model.finding import OVER, Alert, NearMiss
+from nsm.model.notice import alert_of
+from nsm.store.database import open_database
 from nsm.store.records import Gap, HostSeen
 
 NEAR_MISSES_PER_BATCH_MAX: Final = 5_000  # ours: 100 bytes each; a batch a second is half a megabyte at most
 HOSTS_MAX: Final = 100_000  # ours: spoofed sources must not fill the table; the longest unseen leave
 GAPS_MAX: Final = 10_000
+OPEN_MAX: Final = 1_000
 
 _ALERT = """INSERT INTO alert(
  id, ts, first_seen, rev, state, detector, kind, signature, signature_id, category, severity, risk, confidence, count,
@@ -24,7 +29,8 @@ _ALERT = """INSERT INTO alert(
  detector=excluded.detector, kind=excluded.kind, signature=excluded.signature, category=excluded.category,
  severity=excluded.severity, risk=excluded.risk, confidence=excluded.confidence, count=excluded.count,
  src=excluded.src, dst=excluded.dst, src_port=excluded.src_port, dst_port=excluded.dst_port, proto=excluded.proto,
- incident=excluded.incident, settings_hash=excluded.settings_hash, json=excluded.json
+ incident=excluded.incident, settings_hash=excluded.settings_hash, json=excluded.json,
+ state=CASE WHEN alert.state IN ('new', 'over') THEN excluded.state ELSE alert.state END
  WHERE excluded.rev > alert.rev"""
 
 _HOST = """INSERT INTO host VALUES (?,?,?,?,?,?) ON CONFLICT(address) DO UPDATE SET
@@ -59,6 +65,21 @@ def add_alerts(connection: sqlite3.Connection, alerts: Iterable[Alert]) -> None:
         connection.executemany(
             "INSERT OR IGNORE INTO alert_host VALUES (?,?,?)", [row for row in named if row[1] is not None]
         )
+
+
+def open_alerts(directory: Path, detector: str) -> list[Alert]:
+    """The alerts of a detector that never ended, of each key the newest; at most OPEN_MAX."""
+    with closing(open_database(directory)) as connection:
+        rows = connection.execute(
+            "SELECT json, state FROM alert WHERE detector=? AND state<>? ORDER BY ts DESC LIMIT ?",
+            (detector, OVER, OPEN_MAX),
+        ).fetchall()
+    found: dict[tuple[str, ...], Alert] = {}
+    for data, state in rows:
+        alert = alert_of({**msgspec.json.decode(data), "state": state})
+        if not alert.ended:
+            found.setdefault(alert.finding.key, alert)
+    return list(found.values())
 
 
 def add_near_misses(connection: sqlite3.Connection, near_misses: tuple[NearMiss, ...]) -> int:

@@ -68,7 +68,7 @@ def shown(
     interfaces: Mapping[int, str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows with times as text, numbers with names as their names, and interfaces by name."""
-    times = {"ts", "t", "first_seen", "last_seen"}
+    times = {"ts", "t", "first_seen", "last_seen", "ended"}
     words = {name: field.words for name, field in fields.items() if field.words}
     if interfaces:
         words["iface"] = interfaces
@@ -76,7 +76,7 @@ def shown(
         out = dict(row)
         for name, value in row.items():
             if name in times and isinstance(value, int):
-                out[name] = time_text(value, local=local)
+                out[name] = None if name == "ended" and not value else time_text(value, local=local)
             elif name in words and value is not None:
                 out[name] = words[name].get(value, value)
         yield out

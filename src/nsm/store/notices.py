@@ -54,7 +54,7 @@ class NoticeStore:
             execute = self._connection.execute
             self._connection.executemany(
                 "INSERT OR IGNORE INTO notice_told VALUES (?,?,?,?,?)",
-                [(channel, alert.id, alert.rev, int(alert.severity), now) for alert in told],
+                [(channel, one.id, one.rev, -1 if one.ended else int(one.severity), now) for one in told],
             )
             seq = 1 + execute("SELECT coalesce(max(seq), 0) FROM notice").fetchone()[0]
             row = (
@@ -78,10 +78,10 @@ class NoticeStore:
             ).rowcount)  # fmt: skip
 
     def told(self, channel: str, alert: str) -> int:
-        """The highest severity that the channel was told of that alert; -1 when it was not."""
-        sql = "SELECT max(severity) FROM notice_told WHERE channel=? AND alert=?"
-        found = self._all(sql, (channel, alert))[0][0]
-        return -1 if found is None else int(found)
+        """The severity that the channel was last told of that alert; -1 when it was not, or was told that it is over."""
+        sql = "SELECT severity FROM notice_told WHERE channel=? AND alert=? ORDER BY rev DESC LIMIT 1"
+        found = self._all(sql, (channel, alert))
+        return int(found[0][0]) if found else -1
 
     def take(self, channel: str) -> Queued | None:
         """The next message that is due, marked as being tried; None when none is."""
@@ -141,7 +141,7 @@ class NoticeStore:
 
     def alerts_since(self, us: int) -> list[Alert]:
         """Alerts that nobody has dealt with, last seen since then, the oldest first: what may have been missed."""
-        sql = "SELECT json FROM alert WHERE ts>=? AND state IN ('new', 'escalated') ORDER BY ts LIMIT ?"
+        sql = "SELECT json FROM alert WHERE ts>=? AND state IN ('new', 'escalated', 'over') ORDER BY ts LIMIT ?"
         return [alert_of(msgspec.json.decode(data)) for (data,) in self._all(sql, (us, ALERTS_MAX))]
 
     def new_hosts(self, start_us: int, stop_us: int, limit: int = 1_000) -> tuple[tuple[str, str], ...]:

@@ -1048,7 +1048,7 @@ export interface components {
     schemas: {
         /**
          * AlertCard
-         * @description An alert as people see it; ``first`` and ``last`` RFC 3339 UTC.
+         * @description An alert as people see it; times RFC 3339 UTC; ``ended``: since when it is over, where somebody tells.
          */
         AlertCard: {
             id: string;
@@ -1064,6 +1064,7 @@ export interface components {
             rev: number;
             first: string;
             last: string;
+            ended: string | null;
             src: components["schemas"]["End"];
             dst: components["schemas"]["End"];
             proto: string;
@@ -1114,6 +1115,7 @@ export interface components {
             rev: number;
             first: string;
             last: string;
+            ended: string | null;
             src: components["schemas"]["End"];
             dst: components["schemas"]["End"];
             proto: string;
@@ -1585,6 +1587,7 @@ export interface components {
             disk_total_bytes: number;
             temperature_c: number | null;
             clock_synchronised: boolean | null;
+            clock_offset_s: number | null;
             clock_stepped_s?: number;
         };
         /**
@@ -1819,6 +1822,7 @@ export interface components {
             role: string;
             method: string;
             answered: boolean;
+            only_echoes: boolean;
             jitter_ms: number | null;
             duplicates: number;
             raised: string[];

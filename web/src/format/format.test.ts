@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { added, toggled, valuesOf, without } from './filter'
 import { bitRate, byteSize, count, joined, packetRate, percent } from './numbers'
-import { middle, visible } from './text'
+import { middle, pair, visible } from './text'
 import { rowTime, span } from './time'
 
 describe('numbers', () => {
@@ -38,6 +38,13 @@ describe('texts from the wire', () => {
     expect(visible('a\u0000b\u202ec\u001b[31m')).toBe('a\u2400b\u27e8U+202E\u27e9c\u241b[31m')
   })
   it('leaves markup as text', () => expect(visible('<b>{{1}}</b>')).toBe('<b>{{1}}</b>'))
+  it('names whom an alert is about, without an arrow from nobody', () => {
+    const end = (ip: string) => ({ ip })
+    expect(pair({ src: end('10.0.0.1'), dst: end('10.0.0.2') }, 40)).toBe('10.0.0.1 → 10.0.0.2')
+    expect(pair({ src: end(''), dst: end('10.0.0.2') }, 40)).toBe('10.0.0.2')
+    expect(pair({ src: end(''), dst: end('') }, 40)).toBe('-')
+  })
+
   it('cuts in the middle and keeps both ends', () => {
     expect(middle('abcdefghij', 5)).toBe('ab…ij')
     expect(middle('x'.repeat(65_536), 40)).toHaveLength(40)

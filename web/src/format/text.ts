@@ -13,6 +13,11 @@ function shown(char: string): string {
 /** The text with control, direction and zero-width characters made visible. */
 export const visible = (text: string): string => text.replace(UNSEEN, shown)
 
+/** Whom an alert is about: source, destination, or an arrow between both; a dash when it names none. */
+export function pair({ src, dst }: { src: { ip: string }, dst: { ip: string } }, most: number): string {
+  return [src.ip, dst.ip].filter(Boolean).map((ip) => middle(ip, most)).join(' → ') || '-'
+}
+
 /** As `visible`, cut in the middle when longer than `most`. */
 export function middle(text: string, most: number): string {
   const safe = visible(text.length > most * 8 ? `${text.slice(0, most * 4)}${text.slice(-most * 4)}` : text)

@@ -15,7 +15,7 @@ export const useAlerts = defineStore('alerts', () => {
   const total = ref(0)
   const state = ref<'idle' | 'loading' | 'ready' | 'failed'>('idle')
   const problem = shallowRef<Problem | null>(null)
-  const newest = shallowRef<Alert | null>(null) // the last that came live, to be announced
+  const newest = shallowRef<Alert | null>(null) // the last that came live, or was over, to be announced
   const bySeverity = ref<Record<string, number>>({})
   const needing = computed(() => items.value.filter((alert) =>
     alert.state === 'new' && (alert.severity === 'high' || alert.severity === 'critical')))
@@ -59,15 +59,13 @@ export const useAlerts = defineStore('alerts', () => {
   }
 
   function upsert({ alert, rev }: { alert: Alert, rev: number }) {
-    const isNew = !items.value.some((other) => other.id === alert.id)
+    const had = items.value.find((other) => other.id === alert.id)
     if (rev === known + 1) known = rev
     cameAt.set(alert.id, performance.now())
     if (cameAt.size > ALERTS_MAX * 2) cameAt.delete(cameAt.keys().next().value ?? '')
     items.value = newestFirst([alert, ...items.value.filter((other) => other.id !== alert.id)])
-    if (isNew) {
-      total.value++
-      newest.value = alert
-    }
+    if (!had) total.value++
+    if (!had || had.ended !== alert.ended) newest.value = alert
   }
 
   live.on('alert', upsert)

@@ -87,6 +87,7 @@ class MachineHealth(Answer):
     disk_total_bytes: int
     temperature_c: float | None
     clock_synchronised: bool | None
+    clock_offset_s: float | None
     clock_stepped_s: NotRequired[float]
 
 
@@ -146,6 +147,7 @@ class Probe(Answer):
     role: str
     method: str
     answered: bool
+    only_echoes: bool
     jitter_ms: float | None
     duplicates: int
     raised: list[str]
