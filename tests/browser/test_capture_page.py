@@ -110,6 +110,7 @@ def test_a_wrong_filter_is_said_at_its_field_and_a_right_one_is_taken(server: Se
     assert field.get_attribute("aria-invalid") == "true"
     field.fill("tcp port 443")
     form.get_by_role("button", name="Capture wlan0 like this").click()
+    expect(form.locator("p b")).to_have_text("Capturing wlan0")
     expect(form.locator("em")).to_have_count(0)
     assert server.control.calls[-1] == ("start", "wlan0", "tcp port 443", 262_144, 32 << 20)
     expect(form.locator("code")).to_have_text("sudo NSM_CAPTURE__FILTER='tcp port 443' nsm run -i wlan0")
