@@ -16,7 +16,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from nsm.capture.demo import DemoSource
+from nsm.capture.recording import record
+from nsm.capture.writing import CaptureWriter
 
 ROOT = Path(__file__).parents[1]
 SPEED = "20"
@@ -41,15 +45,32 @@ def link_of(log: Path) -> str:
     raise SystemExit(f"the demo did not start:\n{log.read_text()}")
 
 
+def capture(path: Path) -> None:
+    """A minute of the demo's packets in a file: something for the page Capture to read."""
+    with CaptureWriter(path) as writer:
+        record(DemoSource(float(SPEED)), writer, lambda: False, lambda _lasted: None, 60 / float(SPEED))
+
+
+def upload(page: Page, path: Path) -> None:
+    """Let the service read it, and wait until it has."""
+    page.goto("/capture")
+    page.get_by_test_id("upload-file").set_input_files(path)
+    page.get_by_role("button", name=f"Show what is in {path.name}").wait_for(timeout=120_000)
+
+
 def shoot(browser: Browser, link: str, folder: Path) -> int:
     """Log in once by the link, then take every picture; how many."""
-    first = browser.new_context(viewport={"width": 1440, "height": 900})
+    first = browser.new_context(viewport={"width": 1440, "height": 900}, base_url=link.partition("/login")[0])
     page = first.new_page()
     page.goto(link)
     page.screenshot(path=folder / "login.png")
     page.locator("input[type=password]").fill(PASSWORD)
     page.locator("button[type=submit]").click()
     page.get_by_test_id("verdict").wait_for()
+    trace = folder / "office.pcap"
+    capture(trace)
+    upload(page, trace)
+    trace.unlink()
     time.sleep(WATCH_S)
     state = first.storage_state()
     count = 1
@@ -66,6 +87,11 @@ def shoot(browser: Browser, link: str, folder: Path) -> int:
                 page.wait_for_timeout(1_500)
                 page.screenshot(path=folder / f"{name}-{theme}-{width}.png", full_page=True)
                 count += 1
+            page.goto("/capture")
+            page.get_by_role("button", name="Show what is in").click()
+            page.get_by_test_id("found-figures").wait_for()
+            page.screenshot(path=folder / f"found-{theme}-{width}.png", full_page=True)
+            count += 1
             context.close()
     return count
 

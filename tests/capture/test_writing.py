@@ -186,3 +186,18 @@ def test_two_link_types_do_not_go_into_one_file(tmp_path: Path) -> None:
         writer.write(batch_of(many(2), link=101))
     writer.close()
     assert packets_of(tmp_path / "a") == many(2)
+
+
+@given(octets_max=st.integers(1, 2_000), form=st.sampled_from(["pcap", "pcapng"]), files=st.booleans())
+def test_all_files_together_stay_below_their_bound_and_are_whole(
+    tmp_path_factory: pytest.TempPathFactory, octets_max: int, form: str, files: bool
+) -> None:
+    folder = tmp_path_factory.mktemp("bound")
+    rotation = Rotation(packets=3) if files else Rotation()
+    with CaptureWriter(folder / "a.x", form=form, rotation=rotation, octets_max=octets_max) as writer:
+        for at in range(0, 20, 5):
+            writer.write(batch_of(many(20)[at : at + 5]))
+    heads = writer.octets - sum(len(packets_of(path)) * (76 if form == "pcap" else 92) for path in folder.iterdir())
+    assert writer.packets == sum(len(packets_of(path)) for path in folder.iterdir())
+    assert writer.octets <= max(octets_max, heads)
+    assert writer.full == (writer.packets < 20)

@@ -179,3 +179,10 @@ def test_tags_that_the_kernel_took_out_are_in_the_file(lab: Namespaces, tmp_path
     source.close()
     expected = b"\xff" * 6 + b"\x02" * 6 + b"\x81\x00\x00\x07\x88\xb5"
     assert frames == [expected + bytes([number]) * 46 for number in range(20)]
+
+
+@pytest.mark.parametrize(("size", "kept"), [("500", 6), ("100", 1), ("98", 0), ("10M", 10)])
+def test_a_size_ends_it_before_the_file_is_larger(run: Run, trace: str, home: Path, size: str, kept: int) -> None:
+    code, _, _ = run("-r", trace, "-w", "a.pcap", "--size", size)  # 24 bytes, then 76 for each packet
+    assert code == 0
+    assert times(home / "a.pcap") == WHOLE[:kept]

@@ -18,6 +18,7 @@ from schemathesis.engine.events import FatalError, NonFatalError, ScenarioFinish
 from nsm.model.scan import PortState, Risk, Scan, ScannedHost, ScannedPort, ScanState
 from nsm.model.scan import Service as Spoken
 from nsm.report.shelf import About, Shelf
+from nsm.store.captures import PRODUCTS, CaptureShelf, CapturesSettings, Found, Kept
 from nsm.store.health import HealthStore
 from nsm.store.jobs import JobStore
 from nsm.store.records import Capsule
@@ -29,12 +30,13 @@ US: Final = 1_000_000
 ADMIN: Final = "run by requests that are made up"  # no such name is ever made up
 TOKEN: Final = 7_000_000_007  # nor such a number: a request that ends token 1 must not end the run
 REPORT: Final = "20251121T140000Z-abcdef"
-REFUSALS: Final = ["400", "401", "403", "404", "405", "409", "413", "415", "429"]
+CAPTURE: Final = "20251121T140000Z-fedcba"
+REFUSALS: Final = ["400", "401", "403", "404", "405", "409", "413", "415", "429", "507"]
 SEED: Final = 20_251_121
 
 THERE: Final = {
     "alert_id": "A1", "scan_id": "s2", "report_id": REPORT, "ending": "html", "session_id": 1, "kind": "events", "form": "csv",
-    "number": 1, "name": "ann", "key": "capture.filter",
+    "number": 1, "name": "ann", "key": "capture.filter", "capture_id": CAPTURE,
 }  # fmt: skip
 """For each part of a path, a value under which ``fill`` put something: nobody makes up such a name."""
 
@@ -69,12 +71,26 @@ def fill(service: Service) -> None:
             health.add(int(now) - 60 * minute, {"probe.gateway.rtt_ms": 1.5, "machine.cpu_ratio": 0.2}, 30)
     about = About(REPORT, "day", "ann", int(now * US), 0, int(now * US), "UTC", "It looks fine.", None, {})
     Shelf(folder).keep(about, {"html": b"<p>", "json": b"{}", "zip": b"PK", "pdf": b"%PDF"}, 9)
+    keep_capture(CaptureShelf(folder, CapturesSettings()))
     (folder / "nsm.log").write_text('{"ts": "t", "level": "info", "part": "web", "message": "m"}\nno JSON\n')
     service.control.open_jobs.append(
         {"id": 99, "kind": "scan", "name": "x", "since": now, "progress": {"done": 1}, "state": "running"}
     )
     gap = {"what": "x", "from": now - 9, "to": now - 3, "process": "capture"}
     service.feed.push("second", **second(now, gap=gap))
+
+
+def keep_capture(shelf: CaptureShelf) -> None:
+    """A capture that was analysed."""
+    shelf.upload(CAPTURE).write_bytes(b"\n\r\r\npackets")
+    shelf.keep(Kept(CAPTURE, "x.pcapng", "ann", US, "pcapng", 0), shelf.upload(CAPTURE))
+    made = {ending: shelf.folder / f"{ending}.made" for ending in PRODUCTS}
+    for path in made.values():
+        path.write_bytes(b"<p>")
+    share = {"name": "tls", "flows": 1, "packets": 2, "bytes": 3}
+    alert = {"severity": "low", "detector": "d", "title": "t", "what": "w", "count": 1, "first": 1, "last": 2, "src": "a",
+             "dest": None}  # fmt: skip
+    shelf.note(CAPTURE, Found(US, 0.1, 2, 3, 1, US, US, (share,), (share,), (alert,), 1, {"low": 1}, 3), made)
 
 
 def scan(number: str, started_us: int, name: str) -> Scan:

@@ -22,11 +22,12 @@ from nsm.model.flow import FLOW
 from nsm.model.table import Rows
 from nsm.run.live_settings import LiveSettings
 from nsm.run.schema import collect
-from nsm.serve.app import create_app
+from nsm.serve.app import CAPTURES, create_app
 from nsm.serve.page import STATIC
 from nsm.serve.settings import ServeSettings, bind
 from nsm.settings.load import load
 from nsm.store.accounts import Accounts
+from nsm.store.captures import CapturesSettings
 from nsm.store.clear import clear
 from nsm.store.jobs import JobStore
 from nsm.store.page_settings import PageSettings
@@ -365,12 +366,16 @@ def backend(folder: Path) -> Iterator[Service]:
 
 
 @contextmanager
-def running(service: Service, static: Path = STATIC, **settings: Any) -> Iterator[Service]:
+def running(
+    service: Service, static: Path = STATIC, captures: CapturesSettings = CAPTURES, **settings: Any
+) -> Iterator[Service]:
     """The real server in a thread, on a free port of loopback."""
     chosen = ServeSettings(**{"listen": "127.0.0.1:0", **settings})
     socket = bind(chosen)
     directory = service.store.directory
-    app = create_app(service.feed, service.control, service.reader, service.accounts, chosen, directory, static)
+    app = create_app(
+        service.feed, service.control, service.reader, service.accounts, chosen, directory, static, captures
+    )
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", ws="websockets-sansio", timeout_graceful_shutdown=1)
     )

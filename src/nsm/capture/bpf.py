@@ -11,11 +11,11 @@ from typing import Any, ClassVar, Final
 
 import numpy as np
 
+from nsm.capture.settings import SNAPLEN_MAX
 from nsm.errors import CaptureError
 from nsm.kernels.constants import LINK_ETHERNET, LINK_RAW
 from nsm.model.table import Array
 
-SNAPLEN: Final = 262_144
 NETMASK_UNKNOWN: Final = 0xFFFFFFFF
 DLT_RAW: Final = 12
 INSTRUCTIONS_MAX: Final = 4_096  # BPF_MAXINSNS of Linux
@@ -51,8 +51,11 @@ def _library() -> Any:
     )  # fmt: skip
 
 
-def compile_filter(expression: str, link: int = LINK_ETHERNET) -> Array:
-    """The program of a filter expression for one link type: u32[n, 4] of code, jt, jf, k; CaptureError when it is wrong."""
+def compile_filter(expression: str, link: int = LINK_ETHERNET, snaplen: int = SNAPLEN_MAX) -> Array:
+    """The program of a filter expression for one link type: u32[n, 4] of code, jt, jf, k; CaptureError when it is wrong.
+
+    A socket hands over ``snaplen`` bytes of each packet that the program accepts; the empty expression accepts all.
+    """
     pcap = _library()
     pcap.pcap_open_dead.restype = ctypes.c_void_p
     pcap.pcap_geterr.restype = ctypes.c_char_p
@@ -62,7 +65,7 @@ def compile_filter(expression: str, link: int = LINK_ETHERNET) -> Array:
         ctypes.c_void_p, ctypes.POINTER(_Program), ctypes.c_char_p, ctypes.c_int, ctypes.c_uint
     ]  # fmt: skip
     # libpcap compiles for DLT_ numbers; of the link types read here raw IP alone differs (12 on Linux).
-    handle = pcap.pcap_open_dead(DLT_RAW if link == LINK_RAW else link, SNAPLEN)
+    handle = pcap.pcap_open_dead(DLT_RAW if link == LINK_RAW else link, snaplen)
     if not handle:
         raise CaptureError(f"libpcap knows no filters for link type {link}")
     program = _Program()

@@ -46,6 +46,7 @@ from nsm.kernels.constants import (  # fmt: skip
     LINK_WIFI,
 )
 from nsm.model.batch import BATCH_PACKETS, PacketBatch
+from nsm.model.capture_format import GZIP_MAGIC, PCAP_MAGICS, seems
 
 BLOCK_BYTES: Final = 262_144  # read at once
 BUFFER_BYTES: Final = 2 * BLOCK_BYTES + 131_072  # a block, and the longest record begun in the block before
@@ -54,17 +55,6 @@ LINKS_KNOWN: Final = frozenset({
     LINK_AVS, LINK_CHDLC, LINK_ETHERNET, LINK_IPV4, LINK_IPV6, LINK_LOOP, LINK_NULL, LINK_PPI, LINK_PPP, LINK_PPP_HDLC,
     LINK_PPPOE, LINK_PRISM, LINK_RADIOTAP, LINK_RAW, LINK_RAW_A, LINK_RAW_B, LINK_SLL, LINK_SLL2, LINK_WIFI,
 })  # fmt: skip
-
-# Magic number -> (big-endian, nanoseconds per unit of time, bytes of a record's header).
-PCAP_MAGICS: Final = {
-    b"\xd4\xc3\xb2\xa1": (False, 1000, 16),
-    b"\xa1\xb2\xc3\xd4": (True, 1000, 16),
-    b"\x4d\x3c\xb2\xa1": (False, 1, 16),
-    b"\xa1\xb2\x3c\x4d": (True, 1, 16),
-    b"\x34\xcd\xb2\xa1": (False, 1000, 24),  # "modified" libpcap of the 1990s
-    b"\xa1\xb2\xcd\x34": (True, 1000, 24),
-}
-PCAPNG_MAGIC: Final = b"\x0a\x0d\x0d\x0a"
 
 _READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError, RuntimeError, ValueError)
 
@@ -181,7 +171,7 @@ def _uncompressed(raw: BinaryIO, name: str) -> BinaryIO:
     except OSError as error:
         raise CaptureError(f"cannot read {name}: {_reason(error)}", where=name) from error
     file = cast("BinaryIO", _Prefixed(head, raw))
-    if head[:2] == b"\x1f\x8b":
+    if head[:2] == GZIP_MAGIC:
         return cast("BinaryIO", gzip.GzipFile(fileobj=file, mode="rb"))
     if head == b"\x28\xb5\x2f\xfd":
         return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True, closefd=True))
@@ -192,18 +182,8 @@ def _uncompressed(raw: BinaryIO, name: str) -> BinaryIO:
 
 def no_capture(reader: ByteReader, head: bytes) -> CaptureError:
     """The one line for a file that is something else."""
-    if not head:
-        what = "it is empty"
-    elif head.startswith(b"\x7fELF"):
-        what = "it is a program"
-    elif head[:1] in b"{[":
-        what = "it looks like JSON"
-    elif all(32 <= byte < 127 or byte in b"\r\n\t" for byte in head):
-        what = "it looks like text"
-    else:
-        what = f"it begins with {head[:4].hex(' ')}"
     return CaptureError(
-        f"{reader.name} is not a capture: {what}",
+        f"{reader.name} is not a capture: {seems(head)}",
         where=reader.name,
         mend="nsm reads pcap and pcapng, plain or gzip, zstd, lz4",
     )

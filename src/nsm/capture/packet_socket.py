@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from nsm.capture.bpf import compile_filter
-from nsm.capture.settings import CaptureSettings
+from nsm.capture.settings import SNAPLEN_MAX, CaptureSettings
 from nsm.capture.source import shown
 from nsm.errors import CaptureError, CapturePermissionError
 from nsm.kernels.constants import LINK_ETHERNET, LINK_RADIOTAP, LINK_RAW, LINK_WIFI
+from nsm.model.table import Array
 
 ETH_P_ALL: Final = 3
 SOL_PACKET, SO_ATTACH_FILTER = 263, 26
@@ -83,8 +84,8 @@ def _set_up(
     sock: socket.socket, interface: str, link: int, settings: CaptureSettings, fanout_group: int | None
 ) -> None:
     sock.setsockopt(SOL_PACKET, PACKET_VERSION, TPACKET_V3)
-    if settings.filter:
-        attach_filter(sock, settings.filter, link)
+    if settings.filter or settings.snaplen < SNAPLEN_MAX:
+        attach_filter(sock, live_filter(settings.filter, link, settings.snaplen))
     block, blocks = ring_shape(settings)
     frame = 2_048
     request = struct.pack("IIIIIII", block, blocks, frame, block // frame * blocks, settings.block_timeout_ms, 0, 0)
@@ -104,14 +105,18 @@ def _set_up(
     sock.getsockopt(SOL_PACKET, PACKET_STATISTICS, 12)  # reading sets them to zero
 
 
-def attach_filter(sock: socket.socket, expression: str, link: int) -> None:
-    """Let the kernel drop what the expression does not accept."""
+def live_filter(expression: str, link: int, snaplen: int = SNAPLEN_MAX) -> Array:
+    """The program of a filter for a live interface, as ``compile_filter`` makes it; CaptureError when it is wrong."""
     if "vlan" in expression.split():
         raise CaptureError(
             "the filter word 'vlan' does not work on a live interface: the kernel takes the tag out of the frame",
             where="capture filter", mend="leave it out and filter by vlan:N on the page",
         )  # fmt: skip
-    program = compile_filter(expression, link)
+    return compile_filter(expression, link, snaplen)
+
+
+def attach_filter(sock: socket.socket, program: Array) -> None:
+    """Let the kernel drop what the program does not accept."""
     code = b"".join(struct.pack("HBBI", *map(int, row)) for row in program)
     buffer = ctypes.create_string_buffer(code)
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HL", len(program), ctypes.addressof(buffer)))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 
-from nsm.capture.files import PCAP_MAGICS, PCAPNG_MAGIC, PcapFile, no_capture, open_bytes
+from nsm.capture.files import PcapFile, no_capture, open_bytes
 from nsm.capture.pcapng import PcapngFile
 from nsm.capture.source import Source
 from nsm.errors import CaptureError
 from nsm.model.batch import BATCH_PACKETS, BATCH_PACKETS_MAX
+from nsm.model.capture_format import PCAP_MAGICS, PCAPNG_MAGIC
 
 
 def open_capture(source: str | os.PathLike[str], rows: int = BATCH_PACKETS) -> Source:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 import msgspec
 import numpy as np
 
+from nsm.capture.settings import SNAPLEN_MAX
 from nsm.capture.source import shown
 from nsm.errors import SinkError
 from nsm.kernels import pack as pk
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 FORMS: Final = ("pcap", "pcapng")
-SNAPLEN: Final = 262_144  # as libpcap writes it for "everything"
 BUFFER_BYTES: Final = 1 << 20  # written at once
 PCAP_MAGIC_NS: Final = 0xA1B23C4D
 NEVER: Final = (1 << 63) - 1
@@ -55,20 +55,22 @@ class CaptureWriter:
         *,
         form: str = "pcap",
         rotation: Rotation | None = None,
-        snaplen: int = SNAPLEN,
+        snaplen: int = SNAPLEN_MAX,
         interface: str = "",
         link: int = 1,
         packets_max: int = 0,
+        octets_max: int = 0,
         written: Callable[[int, Buffer], int] = os.write,
     ) -> None:
         """Nothing is made yet.
 
-        ``link``: until a packet says otherwise; ``packets_max``: 0 no limit; ``written`` writes to a file number.
+        ``link``: until a packet says otherwise; ``packets_max``, ``octets_max`` (of all files): 0 no limit.
+        ``written`` writes to a file number.
         """
         self._path, self._rotation = Path(path), rotation or Rotation()
         self._form = FORMS.index(form)
-        self._snaplen, self._interface, self._link = snaplen or SNAPLEN, interface, link
-        self._left = packets_max or NEVER
+        self._snaplen, self._interface, self._link = snaplen or SNAPLEN_MAX, interface, link
+        self._left, self._octets_max = packets_max or NEVER, octets_max or NEVER
         self._write = written
         self._out = np.zeros(BUFFER_BYTES + 4, np.uint8)
         self._view = memoryview(cast("Buffer", self._out))
@@ -82,7 +84,7 @@ class CaptureWriter:
 
     @property
     def full(self) -> bool:
-        """Was ``packets_max`` reached?"""
+        """Was ``packets_max`` or ``octets_max`` reached?"""
         return self._left <= 0
 
     def __enter__(self) -> CaptureWriter:
@@ -92,11 +94,12 @@ class CaptureWriter:
         self.close()
 
     def write(self, batch: PacketBatch) -> None:
-        """Write a batch's packets, as far as ``packets_max`` allows. SinkError when the file cannot be written."""
+        """Write a batch's packets, as far as the limits allow. SinkError when the file cannot be written."""
         first, count = 0, min(batch.count, self._left)
-        while first < count:
-            if self._fd < 0 or self._due(batch, first):
-                self._begin(int(batch.links[first]), int(batch.ts_ns[first]))
+        while first < count and not self.full:
+            due = self._fd < 0 or self._due(batch, first)
+            if due and not self._begin(int(batch.links[first]), int(batch.ts_ns[first])):
+                return
             if int(batch.links[first]) != self._link:
                 raise SinkError(
                     f"cannot write packets of link types {self._link} and {int(batch.links[first])} to one file",
@@ -117,15 +120,20 @@ class CaptureWriter:
 
     def _pack(self, batch: PacketBatch, first: int, stop: int) -> int:
         """Write what fits of packets first..stop-1; return how many. When nothing fits a new file is begun."""
-        room = BUFFER_BYTES
+        left = self._octets_max - self.octets
+        room = max(0, min(BUFFER_BYTES, left))
         if self._rotation.file_bytes:
             room = max(0, min(room, self._rotation.file_bytes - self._file_bytes))
         done = self._packed(batch, first, stop, room)
         if done == first and not self._file_packets:
-            done = self._packed(batch, first, first + 1, BUFFER_BYTES)  # larger than a whole file may be
+            done = self._packed(
+                batch, first, first + 1, min(BUFFER_BYTES, max(0, left))
+            )  # larger than a whole file may be
         if done > first:
             self._put(int(self._state[pk.BYTES]))
             self._count(done - first)
+        elif int(self._state[pk.WHY]) == pk.ROOM and room >= left:
+            self._left = 0  # the next packet does not fit below octets_max
         elif int(self._state[pk.WHY]) == pk.ROOM:
             self._begin(int(batch.links[first]), int(batch.ts_ns[first]))
         return done - first
@@ -178,19 +186,22 @@ class CaptureWriter:
             at += step
             packets += 1
 
-    def _begin(self, link: int, ts_ns: int) -> None:
-        """Begin the next file of the series."""
+    def _begin(self, link: int, ts_ns: int) -> bool:
+        """Begin the next file of the series; False when its header alone would be too much."""
+        self._link = link
+        header = self._header()
+        if self.files and self.octets + len(header) >= self._octets_max:
+            self._left = 0
+            return False
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        self._link = link
         self.files += 1
         self._name = self._path
         if self._rotation.numbered:
             self._name = self._path.with_name(f"{self._path.stem}.{self.files:05d}{self._path.suffix}")
         try:
             self._fd = os.open(self._name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o640)
-            header = self._header()
             at = 0
             while at < len(header):
                 at += self._write(self._fd, header[at:])
@@ -203,6 +214,7 @@ class CaptureWriter:
         self.octets += len(header)
         self._until = ts_ns + max(1, int(self._rotation.seconds * 1e9)) if self._rotation.seconds else NEVER
         self._forget()
+        return True
 
     def _forget(self) -> None:
         """Delete the oldest file of the series when there are more than are kept."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,6 +62,7 @@ def ring(text: str) -> tuple[int, int]:
 @click.option("--format", "form", type=click.Choice(["pcap", "pcapng"]), help="Else by the name: .pcap is pcap.")
 @click.option("--for", "seconds", type=span, metavar="TIME", help="Stop after this time: 30s, 10m, 24h.")
 @click.option("--count", type=click.IntRange(1), help="Stop after so many packets.")
+@click.option("--size", "octets", type=size, metavar="SIZE", help="Stop before the files are larger: 500k, 100M, 2G.")
 @click.option("--filter", "bpf", metavar="BPF", default="", help="Only packets that match, as for tcpdump.")
 @click.option("--snaplen", type=click.IntRange(1, 262_144), help="Keep only the first bytes of each packet.")
 @click.option("--ring", type=ring, metavar="NxSIZE", help="Keep the last N files of SIZE: 10x100M.")
@@ -137,7 +137,7 @@ def _writer(path: str, interface: str, link: int, options: dict[str, Any]) -> Ca
     form = options["form"] or ("pcap" if Path(path).suffix.lower() in {".pcap", ".cap", ".dmp"} else "pcapng")
     return CaptureWriter(
         path, form=form, rotation=_rotation(options), snaplen=options["snaplen"] or 0, interface=interface, link=link,
-        packets_max=options["count"] or 0,
+        packets_max=options["count"] or 0, octets_max=options["octets"] or 0,
     )  # fmt: skip
 
 
@@ -145,27 +145,22 @@ def _copy(
     context: Context, source: Source, writer: CaptureWriter, seconds: float | None, stopped: list[int]
 ) -> Exception | None:
     """Write until the source ends, a limit is reached or a signal comes; return what broke the source, if anything."""
-    from nsm.errors import CaptureError
+    from nsm.capture.recording import record
 
     progress = sys.stderr.isatty() and not context.quiet
-    began = noted = time.monotonic()
+    noted = 0.0
+
+    def step(lasted: float) -> None:
+        nonlocal noted
+        if progress and lasted - noted >= NOTE_EVERY_S:
+            noted = lasted
+            print(f"\r{writer.packets:,} packets, {writer.octets:,} bytes\x1b[K", end="", file=sys.stderr, flush=True)
+
     try:
-        for batch in source.batches():
-            writer.write(batch)
-            now = time.monotonic()
-            if writer.full or stopped or (seconds is not None and now - began >= seconds):
-                break
-            if progress and now - noted >= NOTE_EVERY_S:
-                noted = now
-                print(
-                    f"\r{writer.packets:,} packets, {writer.octets:,} bytes\x1b[K", end="", file=sys.stderr, flush=True
-                )
-    except CaptureError as error:
-        return error
+        return record(source, writer, lambda: bool(stopped), step, seconds or 0.0)
     finally:
-        if progress and noted > began:
+        if noted:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-    return None
 
 
 def _report(context: Context, drops: int, writer: CaptureWriter, path: str) -> None:

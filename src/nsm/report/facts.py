@@ -143,7 +143,7 @@ class Before(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """A report's content."""
+    """A report's content. ``subject``: what it is about, when not this network: a capture."""
 
     version: str
     made_us: int
@@ -163,3 +163,4 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 0.0
     short: bool = False
     redacted: bool = False
+    subject: str = ""

@@ -37,13 +37,14 @@ def page(facts: Facts, *, rows_max: int = ROWS_MAX) -> str:
     style, script = style_sheet(), _asset("report.js")
     policy = f"{POLICY}; style-src {_hashed(style)}; script-src {_hashed(script)}"
     title = f"Network report, {period_text(facts.period)}"
+    about = " · ".join(filter(None, (facts.subject, period_text(facts.period))))
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in chosen.items())
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f'<meta name="referrer" content="no-referrer"><title>{text(title)}</title><style>{style}</style></head>'
-        f"<body><header><h1>Network report</h1><p>{text(period_text(facts.period))}</p>"
+        f"<body><header><h1>Network report</h1><p>{text(about)}</p>"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>{body}</main>{_foot(facts)}'
         f'<script type="application/json" id="chart-data">{chart_data(_charts(facts))}</script>'
         f"<script>{script}</script></body></html>\n"

@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
 from nsm.errors import NsmError
 from nsm.health.findings import DETECTOR
 from nsm.model.address import Networks
 from nsm.model.finding import Alert, Finding
-from nsm.model.flow import Report
+from nsm.model.flow import FLOW
 from nsm.model.records import Records, empty_records
 from nsm.model.table import Rows
 from nsm.output.eve_file import EveFileSettings
@@ -42,6 +41,7 @@ from nsm.run.outages import Outages
 from nsm.run.own_scans import OwnScans
 from nsm.run.record_messages import records_of
 from nsm.run.sight import Sights
+from nsm.run.storing import stored_tables
 from nsm.run.subscriber import Subscriber
 from nsm.run.transport import Message, encode
 from nsm.settings.load import load
@@ -246,18 +246,10 @@ class AnalystProcess:
         }  # fmt: skip
 
     def _stored(self, records: Records) -> list[Rows]:
-        tables = []
-        flows = records.flows.take(records.flows["report"] == Report.ENDED) if len(records.flows) else records.flows
-        if len(flows):
-            self._analyst.mark(flows)
-            tables.append(flows)
-        if len(records.seconds):
-            tables.append(records.seconds)
-        if len(records.anomalies):
-            ours = np.array([name.startswith("nsm.") for name in records.anomalies["event"].tolist()], np.bool_)
-            kept = records.anomalies.take(~ours)
-            if len(kept):
-                tables.append(kept)
+        tables = stored_tables(records)
+        for rows in tables:
+            if rows.table is FLOW:
+                self._analyst.mark(rows)
         return tables
 
     def _store_batch(

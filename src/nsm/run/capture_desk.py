@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from nsm.capture.interfaces import default_interface, networks_of
 from nsm.capture.packet_socket import open_socket
-from nsm.capture.settings import CaptureSettings
+from nsm.capture.settings import CaptureSettings, asked_for
 from nsm.errors import CaptureError, CapturePermissionError, NsmError
 from nsm.pipeline import HOME_NET
 from nsm.run.interface_rates import InterfaceRates
@@ -59,14 +59,12 @@ class CaptureDesk:
             "capture-demo", "nsm.run.capture_worker", lambda: self._worker_task("capture-demo", "demo", None)
         )
 
-    async def start(self, iface: str | None, **asked: Any) -> dict[str, Any]:
-        """Capture on an interface (None: the configured ones, else that of the default route).
-
-        ``asked``: fields of CaptureSettings; None keeps the value that was used last.
-        """
+    async def start(self, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """Capture on ``iface`` (None: the configured ones, else that of the default route), as ``asked_for`` has it."""
         if self._demo:
             raise CaptureError("this is the demo: it makes its own packets", mend="nsm run")
-        chosen = (iface,) if iface else self._settings.interfaces or tuple(filter(None, (default_interface(),)))
+        iface = asked.get("iface")
+        chosen = (str(iface),) if iface else self._settings.interfaces or tuple(filter(None, (default_interface(),)))
         if not chosen:
             raise self._failed(CaptureError("there is no network interface that is up", mend="ip link"))
         if not can_capture():
@@ -75,8 +73,7 @@ class CaptureDesk:
                 where=f"AF_PACKET socket, interface {chosen[0]}, uid {os.geteuid()}",
                 mend="sudo nsm run   or   sudo nsm doctor --fix   (installs a service with CAP_NET_RAW only)",
             ))  # fmt: skip
-        given = {name: value for name, value in asked.items() if value is not None}
-        capture = msgspec.structs.replace(self._chosen, **given)
+        capture = asked_for(self._chosen, asked)
         try:
             for name in chosen:  # what is wrong is said now, to the one who asked
                 open_socket(name, capture).close()
@@ -91,7 +88,7 @@ class CaptureDesk:
         self._chosen = self._settings
         if self._state == "running":
             moved = before.interfaces != self._settings.interfaces
-            await (self.start(None) if moved else self._capture_on(self._selected))
+            await (self.start({}) if moved else self._capture_on(self._selected))
 
     async def _capture_on(self, chosen: tuple[str, ...]) -> dict[str, Any]:
         await self._processes.end("capture")
@@ -123,11 +120,13 @@ class CaptureDesk:
         listed = self.rates.listed(self._selected if state == "running" else ())
         return {
             "type": "capture", "state": state, "interfaces": listed, "error": _shown(error), "demo": bool(self._demo),
-            "since": None if state == "failed" else self._since,
+            "since": None if state == "failed" else self._since, "filter": self._chosen.filter,
+            "snaplen": self._chosen.snaplen, "ring_mb": self._chosen.ring_mb,
         }  # fmt: skip
 
     def _failed(self, error: NsmError) -> NsmError:
-        self._state, self._error, self._since = "failed", error, None
+        if self._state != "running":  # what runs goes on
+            self._state, self._error, self._since = "failed", error, None
         self._changed()
         return error
 

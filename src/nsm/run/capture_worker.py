@@ -23,6 +23,7 @@ from nsm.capture.demo import DemoSource
 from nsm.capture.settings import CaptureSettings
 from nsm.capture.source import Source, SourceCounters
 from nsm.errors import CaptureError
+from nsm.kernels.constants import TICK_NS
 from nsm.model.batch import PacketBatch
 from nsm.model.records import Records
 from nsm.model.table import Rows
@@ -94,7 +95,8 @@ class CaptureWorker:
                 break
         self._source.close()
         self._worker.finish()
-        self._send(self._worker.take())
+        # What it ends with is complete up to now, not for ever: whoever captures next goes on from here.
+        self._send(msgspec.structs.replace(self._worker.take(), watermark=time.time_ns() // TICK_NS))
         self._drain()
 
     def _look(self, batch: PacketBatch) -> None:
@@ -144,7 +146,7 @@ class CaptureWorker:
         if tables:
             self._number += 1
             number = self._number
-        header = {"watermark": min(records.watermark, 1 << 62), "number": number, "shed": self._shed}
+        header = {"watermark": records.watermark, "number": number, "shed": self._shed}
         self._sender.send(number, encode("records", header, tables))
 
     def _status(self) -> None:

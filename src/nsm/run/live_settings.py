@@ -12,8 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from nsm.capture.bpf import compile_filter
-from nsm.capture.packet_socket import link_of
+from nsm.capture.packet_socket import link_of, live_filter
 from nsm.capture.settings import CaptureSettings
 from nsm.errors import NsmError, SettingsError
 from nsm.output.eve_file import EveFile, EveFileSettings
@@ -28,7 +27,8 @@ NEXT_JOB: Final = "next job"
 NEXT_START: Final = "next start"
 EFFECTS: Final = {
     "alert": "analyst", "detect": "analyst", "output": "analyst", "capture": "capture", "decode": "capture", "flow": "capture",
-    "health": "health", "notify": "notifier", "store": "store", "report": NEXT_JOB, "scan": NEXT_JOB, "serve": NEXT_START,
+    "health": "health", "notify": "notifier", "store": "store", "report": NEXT_JOB, "scan": NEXT_JOB,
+    "serve": NEXT_START, "captures": NEXT_START,
 }  # fmt: skip
 """First word of a section -> the process that is started anew, or when a change takes effect."""
 
@@ -43,7 +43,7 @@ def check_capture(settings: CaptureSettings) -> None:
     for name in settings.interfaces:
         link = link_of(name)
         if settings.filter:
-            compile_filter(settings.filter, link)
+            live_filter(settings.filter, link)
 
 
 def check_eve_file(settings: EveFileSettings) -> None:

@@ -84,6 +84,12 @@ def with_net_raw() -> Callable[[], None]:
     return keep
 
 
+def drop_net_raw() -> None:
+    """Give up what ``with_net_raw`` left to this process, once its sockets are open."""
+    _libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    _capset(0)
+
+
 def without_privileges() -> Callable[[], None]:
     """A function for a child to call before it runs anything: no capabilities, and it ends when its parent does.
 

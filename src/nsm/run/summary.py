@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from nsm.iana import PROTO_NAMES
 from nsm.model.address import text
@@ -16,6 +17,7 @@ from nsm.pipeline import Result
 HOSTS_MAX: Final = 65_536  # of which the half with least traffic is forgotten when it is full; then sums are too low
 ALERTS_MAX: Final = 10_000
 SHOWN: Final = 10
+_K = TypeVar("_K", str, tuple[int, int])
 SHAPES: Final = {
     Severity.CRITICAL: "■", Severity.HIGH: "▲", Severity.MEDIUM: "◆", Severity.LOW: "●", Severity.INFO: "○"
 }  # fmt: skip
@@ -86,28 +88,66 @@ class Summary:
 
     def applications(self) -> Iterator[dict[str, Any]]:
         """The applications with most bytes; flows without a known one by their protocol."""
-        for name, sums in sorted(self._apps.items(), key=lambda item: (-item[1][2], item[0]))[:SHOWN]:
+        for name, sums in _largest(self._apps):
             yield _row("application", name, sums)
 
     def talkers(self) -> Iterator[dict[str, Any]]:
         """The hosts with most bytes, in both directions."""
-        for address, sums in sorted(self._hosts.items(), key=lambda item: (-item[1][2], item[0]))[:SHOWN]:
+        for address, sums in _largest(self._hosts):
             yield _row("host", text(*address), sums)
 
     def alerts(self) -> Iterator[dict[str, Any]]:
         """The worst alerts, each with its shape, word and sentence."""
-        ranked = sorted(self._alerts.values(), key=lambda alert: (-alert.severity, -alert.risk, alert.first_seen))
-        for alert in ranked[: 2 * SHOWN]:
+        for alert in self._ranked()[: 2 * SHOWN]:
             finding = alert.finding
             yield {
                 "severity": f"{SHAPES[alert.severity]} {alert.severity.word}", "detector": finding.detector,
                 "count": alert.count, "what": finding.explain.what or finding.signature,
             }  # fmt: skip
 
+    def figures(self, alerts_max: int) -> dict[str, Any]:
+        """The same as plain numbers, with the fields of ``nsm.store.captures.Found``."""
+        ranked = self._ranked()
+        levels = Counter(alert.severity.word for alert in ranked)
+        return {
+            "packets": self.packets, "bytes": self.octets, "flows": self.flows, "first_us": self._first,
+            "last_us": self._last, "applications": tuple(_plain(name, sums) for name, sums in _largest(self._apps)),
+            "hosts": tuple(_plain(text(*address), sums) for address, sums in _largest(self._hosts)),
+            "alerts": tuple(_told(alert) for alert in ranked[:alerts_max]), "alerts_count": len(ranked),
+            "by_severity": dict(levels),
+        }  # fmt: skip
+
+    def _ranked(self) -> list[Alert]:
+        """The worst first."""
+        return sorted(self._alerts.values(), key=lambda alert: (-alert.severity, -alert.risk, alert.first_seen))
+
+    @property
+    def span_us(self) -> tuple[int, int]:
+        """(first, last) of the seconds with packets, us UTC; zeros when there were none."""
+        return self._first, self._last
+
     @property
     def alert_count(self) -> int:
         """Alerts kept; at most ALERTS_MAX."""
         return len(self._alerts)
+
+
+def _largest(sums: Mapping[_K, list[int]]) -> list[tuple[_K, list[int]]]:
+    """Those with most bytes."""
+    return sorted(sums.items(), key=lambda item: (-item[1][2], item[0]))[:SHOWN]
+
+
+def _plain(name: str, sums: list[int]) -> dict[str, Any]:
+    return {"name": name, "flows": sums[0], "packets": sums[1], "bytes": sums[2]}
+
+
+def _told(alert: Alert) -> dict[str, Any]:
+    finding = alert.finding
+    return {
+        "severity": alert.severity.word, "detector": finding.detector, "title": finding.signature,
+        "what": finding.explain.what or finding.signature, "count": alert.count, "first": alert.first_seen,
+        "last": alert.last_seen, "src": finding.src_ip, "dest": finding.dest_ip,
+    }  # fmt: skip
 
 
 def _row(kind: str, name: str, sums: list[int]) -> dict[str, Any]:

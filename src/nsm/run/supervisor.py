@@ -78,7 +78,7 @@ class Supervisor:
                 self._capture.start_demo()
             else:
                 with contextlib.suppress(NsmError):  # the page shows it, with its mend
-                    await self._capture.start(None)
+                    await self._capture.start({})
             if self._on_ready is not None:
                 self._on_ready()
             await self._stopping.wait()
@@ -151,7 +151,8 @@ class Supervisor:
     def _web_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
         number = self._listening.fileno()
         settings = msgspec.to_builtins(self._live.now.section("serve"))
-        return {**self._common(), "settings": settings, "fd": number}, (number,)
+        captures = msgspec.to_builtins(self._live.now.section("captures"))
+        return {**self._common(), "settings": settings, "captures": captures, "fd": number}, (number,)
 
     def _health_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
         from nsm.health.ping import open_raw  # late: it is the health process that sends
@@ -219,7 +220,7 @@ class Supervisor:
     async def _answer(self, message: Message) -> dict[str, Any]:
         header = message.header
         questions: dict[str, Callable[[], Awaitable[dict[str, Any]]]] = {
-            "start": lambda: self._capture.start(header.get("iface"), filter=header.get("bpf")),
+            "start": lambda: self._capture.start(header),
             "stop": self._capture.stop, "state": self._now,
             "clear": lambda: self._clear(bool(header.get("keep_noted", True))), "health": self._health,
             "settings": self._shapes, "setting": lambda: self._change(header),

@@ -20,6 +20,7 @@ from nsm.run.transport import encode
 from nsm.serve.app import create_app
 from nsm.serve.settings import ServeSettings
 from nsm.store.accounts import Accounts
+from nsm.store.captures import CapturesSettings
 from nsm.store.reader import Reader
 
 log = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class SocketControl:
         self, iface: str | None, bpf: str | None = None, snaplen: int | None = None, ring_bytes: int | None = None
     ) -> dict[str, Any]:
         """Start the capture."""
-        return await self._ask("start", iface=iface, bpf=bpf, ring_bytes=ring_bytes)
+        return await self._ask("start", iface=iface, bpf=bpf, snaplen=snaplen, ring_bytes=ring_bytes)
 
     async def stop(self) -> dict[str, Any]:
         """Stop the capture."""
@@ -128,7 +129,8 @@ def main() -> None:
     listening = socket.socket(fileno=task["fd"])
     feed, control = SocketFeed(socket_path(runtime, LIVE)), SocketControl(socket_path(runtime, CONTROL))
     reader, accounts = Reader(data), Accounts(data)
-    app = create_app(feed, control, reader, accounts, settings, data)
+    captures = msgspec.convert(task["captures"], CapturesSettings)
+    app = create_app(feed, control, reader, accounts, settings, data, captures=captures)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=1, ws="websockets-sansio",
         proxy_headers=bool(settings.proxies), forwarded_allow_ips=list(settings.proxies),

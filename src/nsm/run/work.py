@@ -7,7 +7,7 @@ then one ``done`` with a sentence and a result, or one ``fault``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -15,6 +15,8 @@ import msgspec
 from nsm.errors import NsmError
 from nsm.run.child import begin, on_end
 from nsm.run.transport import encode
+from nsm.settings.load import Settings, load
+from nsm.settings.section import SettingsSection
 
 
 class JobSpec(msgspec.Struct, frozen=True):
@@ -43,6 +45,13 @@ class Teller:
     def news(self, kind: str, header: dict[str, Any]) -> None:
         """Something that the analyst has to know."""
         self._say("news", {"news": kind, **header})
+
+
+def settings_of(task: Mapping[str, Any], sections: Sequence[SettingsSection]) -> Settings:
+    """The effective settings of these sections, of a task of the service."""
+    names = tuple(f"{section.name}." for section in sections)
+    values = {key: value for key, value in task["values"].items() if key.startswith(names)}
+    return load(tuple(sections), environ={}, flags=values)
 
 
 Done = tuple[str, dict[str, Any]]

@@ -12,7 +12,8 @@ from typing import Any, Literal, NotRequired
 from typing_extensions import TypedDict  # pydantic takes no other before Python 3.12
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
-JobKind = Literal["scan", "report"]
+PlannedKind = Literal["scan", "report"]
+JobKind = Literal["scan", "report", "record", "read"]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled", "lost"]
 Role = Literal["viewer", "analyst", "admin"]
 
@@ -94,6 +95,9 @@ class Capture(Answer):
     since: float | None
     demo: bool
     type: NotRequired[str]
+    filter: NotRequired[str]
+    snaplen: NotRequired[int]
+    ring_mb: NotRequired[int]
 
 
 class Deduction(Answer):

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import socketio
 from fastapi import FastAPI, HTTPException, Request, Response
-from starlette.middleware.gzip import GZipMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp
 
 from nsm.errors import NsmError
@@ -27,7 +27,9 @@ from nsm.serve.live import Live
 from nsm.serve.page import STATIC, Page
 from nsm.serve.settings import ServeSettings
 from nsm.serve.state import LiveState
+from nsm.serve.uploads import Uploads
 from nsm.store.accounts import Accounts
+from nsm.store.captures import CaptureShelf, CapturesSettings
 from nsm.store.health import HealthStore
 from nsm.store.jobs import JobStore
 from nsm.store.reader import Reader
@@ -37,13 +39,15 @@ log = logging.getLogger(__name__)
 
 GZIP_BYTES_MIN: Final = 2_048  # ours: below, it saves no packet
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
+CAPTURE_TYPE: Final = "application/vnd.tcpdump.pcap"  # gigabytes, which would cost this process a core
+CAPTURES: Final = CapturesSettings()
 PREFILL: Final = (("pps", "pkts", 1), ("bps_in", "bytes_c", 8), ("bps_out", "bytes_s", 8))
 """Number of a second, measure of the store's sums by interface, factor."""
 
 
 def create_app(
     feed: LiveFeed, control: Control, reader: Reader, accounts: Accounts, settings: ServeSettings, data_dir: Path,
-    static: Path = STATIC,
+    static: Path = STATIC, captures: CapturesSettings = CAPTURES,
 ) -> ASGIApp:  # fmt: skip
     """The application, for uvicorn. It reads the feed for as long as it lives (ASGI lifespan).
 
@@ -51,6 +55,8 @@ def create_app(
     """
     state, gate = LiveState(), Gate(accounts, settings)
     jobs, scans, health = JobStore(data_dir), ScanStore(data_dir), HealthStore(data_dir)
+    shelf = CaptureShelf(data_dir, captures)
+    shelf.forget_uploads()
     live = Live(state, control, gate, accounts, settings)
 
     @contextlib.asynccontextmanager
@@ -69,10 +75,12 @@ def create_app(
     api.state.services = Services(
         state=state, live=live, control=control, reader=reader, accounts=accounts, gate=gate, events=EventLog(reader),
         settings=settings, data_dir=data_dir, jobs=jobs, scans=scans, health=health,
+        captures=shelf, uploads=Uploads(shelf),
     )  # fmt: skip
     problems.install(api)
     # Answers hold no secret beside what a stranger chose (BREACH): the CSRF token comes alone, and below this size.
-    api.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=5)
+    api.add_middleware(GZipMiddleware, minimum_size=GZIP_BYTES_MIN, compresslevel=5,
+                       exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, CAPTURE_TYPE))  # fmt: skip
     page = Page(static)
 
     @api.get("/api/v1/openapi.json", include_in_schema=False)

@@ -22,7 +22,9 @@ from nsm.serve.live import Live
 from nsm.serve.match import parse
 from nsm.serve.settings import ServeSettings
 from nsm.serve.state import LiveState
+from nsm.serve.uploads import Uploads
 from nsm.store.accounts import Accounts, Session
+from nsm.store.captures import CaptureShelf
 from nsm.store.health import HealthStore
 from nsm.store.jobs import JobStore
 from nsm.store.queryspec import moment_us
@@ -51,6 +53,8 @@ class Services(msgspec.Struct, frozen=True):
     jobs: JobStore
     scans: ScanStore
     health: HealthStore
+    captures: CaptureShelf
+    uploads: Uploads
 
 
 class Body(BaseModel):

@@ -25,6 +25,7 @@ from nsm.errors import (
     ScanError,
     ServiceError,
     SettingsError,
+    SinkError,
     StoreError,
 )
 
@@ -41,6 +42,7 @@ KINDS: Final[tuple[tuple[type[NsmError], str, int], ...]] = (
     (DeliveryError, "notify/failed", 502),
     (FullError, "store/full", 409),
     (StoreError, "store/failed", 503),
+    (SinkError, "disk/no-room", 507),
     (ServiceError, "service/unreachable", 503),
 )
 """Error class, type of the problem, HTTP status; the first that fits."""
@@ -57,6 +59,7 @@ MEANINGS: Final = {
     429: "Too many tries; Retry-After says how many seconds to wait",
     502: "The message did not arrive",
     503: "The store or the service does not answer",
+    507: "There is no room for it",
 }
 """What each status of a problem means, for the document of the routes."""
 

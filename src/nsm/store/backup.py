@@ -3,6 +3,7 @@
 A backup is a folder: ``nsm.db`` as SQLite's own backup gives it (one consistent state), the bulk files that it lists, the
 capsules, the reports, and ``backup.json``. Bulk files never change once they are there, so within one file system they are
 linked, not copied. One that the compactor replaced meanwhile stays on the disk for two minutes (``trash_delay_s``).
+Captures that are kept (``captures/``) are left out: they may be larger than all of the history.
 """
 
 from __future__ import annotations

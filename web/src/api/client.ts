@@ -49,6 +49,27 @@ export const put = <T>(path: string, body: unknown) => send<T>('PUT', path, body
 export const patch = <T>(path: string, body: unknown) => send<T>('PATCH', path, body)
 export const remove = <T>(path: string) => send<T>('DELETE', path)
 
+/** Send a file as it is, telling how much of it has gone; `signal` ends it. */
+export function upload<T>(path: string, file: File, told: (sent: number) => void, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest() // fetch does not tell how far it is
+    request.open('POST', path)
+    request.setRequestHeader('Accept', 'application/json')
+    request.setRequestHeader('X-CSRF-Token', csrf)
+    request.setRequestHeader('Content-Type', 'application/octet-stream')
+    request.responseType = 'json'
+    request.upload.onprogress = (event) => told(event.loaded)
+    request.onload = () => {
+      if (request.status < 300) resolve(request.response as T)
+      else reject(new ApiError({ ...(request.response as Problem | null ?? offline()), status: request.status }))
+    }
+    request.onerror = () => reject(new ApiError(offline()))
+    request.onabort = () => reject(new DOMException('', 'AbortError'))
+    signal.addEventListener('abort', () => request.abort())
+    request.send(file)
+  })
+}
+
 /** The path with the parts of the query that are not empty. */
 export function withQuery(path: string, query: Record<string, string | number | undefined>): string {
   const search = new URLSearchParams()

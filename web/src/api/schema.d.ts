@@ -284,6 +284,170 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/captures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Captures
+         * @description Captures that are kept, the newest first, with the numbers of what is in them; and the bounds.
+         */
+        get: operations["captures_api_v1_captures_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures:record": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Record
+         * @description Record packets of an interface, or let it wait for its turn; the number of its job.
+         */
+        post: operations["record_api_v1_captures_record_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures:upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Upload
+         * @description Keep the capture that is the body, and read it; its id and the number of the job that reads it.
+         */
+        post: operations["upload_api_v1_captures_upload_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{capture_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Capture
+         * @description One capture and what was found in it.
+         */
+        get: operations["capture_api_v1_captures__capture_id__get"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove
+         * @description Remove a capture and all that was found in it.
+         */
+        delete: operations["remove_api_v1_captures__capture_id__delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{capture_id}/analyse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Analyse
+         * @description Read a capture, again too; the number of the job.
+         */
+        post: operations["analyse_api_v1_captures__capture_id__analyse_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{capture_id}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * File
+         * @description The packets.
+         */
+        get: operations["file_api_v1_captures__capture_id__file_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{capture_id}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Events
+         * @description What was found as EVE JSON, one event a line, packed with gzip.
+         */
+        get: operations["events_api_v1_captures__capture_id__events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{capture_id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Report
+         * @description The report on it, to look at in a sandbox; with ``download`` to keep.
+         */
+        get: operations["report_api_v1_captures__capture_id__report_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -1131,6 +1295,25 @@ export interface components {
             };
         };
         /**
+         * AnalysedCapture
+         * @description A capture with what was found in it.
+         */
+        AnalysedCapture: {
+            id: string;
+            name: string;
+            who: string;
+            made: number;
+            form: string;
+            bytes: number;
+            interface: string;
+            filter: string;
+            packets: number | null;
+            drops: number;
+            note: string;
+            result: components["schemas"]["CaptureResult"] | null;
+            found: components["schemas"]["CaptureFound"] | null;
+        };
+        /**
          * Capture
          * @description The state of the capture; ``since`` in s UTC.
          */
@@ -1142,6 +1325,9 @@ export interface components {
             since: number | null;
             demo: boolean;
             type?: string;
+            filter?: string;
+            snaplen?: number;
+            ring_mb?: number;
         };
         /**
          * CaptureFault
@@ -1153,6 +1339,73 @@ export interface components {
             where: string;
             fix: components["schemas"]["Fix"][];
             type?: string;
+        };
+        /**
+         * CaptureFound
+         * @description What is in a capture, as ``nsm.store.captures.Found``; ``made``, ``first`` and ``last`` in s UTC.
+         */
+        CaptureFound: {
+            made: number;
+            seconds: number;
+            packets: number;
+            bytes: number;
+            flows: number;
+            first: number;
+            last: number;
+            applications: components["schemas"]["Share"][];
+            hosts: components["schemas"]["Share"][];
+            alerts: components["schemas"]["FoundAlert"][];
+            alerts_count: number;
+            by_severity: {
+                [key: string]: number;
+            };
+            events: number;
+            events_left_out: number;
+            products: {
+                [key: string]: number;
+            };
+            problem: string;
+            report_problem: string;
+        };
+        /**
+         * CaptureLimits
+         * @description The settings ``captures``.
+         */
+        CaptureLimits: {
+            files_max: number;
+            total_bytes_max: number;
+            record_bytes_max: number;
+            record_seconds_max: number;
+            upload_bytes_max: number;
+            free_min_bytes: number;
+            events_bytes_max: number;
+            analysis_seconds_max: number;
+        };
+        /**
+         * CaptureList
+         * @description Captures, the newest first, of ``total``; the bounds, and what is used of the disk.
+         */
+        CaptureList: {
+            items: components["schemas"]["KeptCapture"][];
+            total: number;
+            limits: components["schemas"]["CaptureLimits"];
+            used_bytes: number;
+            free_bytes: number;
+        };
+        /**
+         * CaptureResult
+         * @description What was found, for a list.
+         */
+        CaptureResult: {
+            flows: number;
+            alerts_count: number;
+            by_severity: {
+                [key: string]: number;
+            };
+            products: {
+                [key: string]: number;
+            };
+            problem: string;
         };
         /**
          * Channel
@@ -1375,6 +1628,22 @@ export interface components {
             level: string;
             reason: string;
         };
+        /**
+         * FoundAlert
+         * @description An alert of a capture; times in us UTC.
+         */
+        FoundAlert: {
+            /** @enum {string} */
+            severity: "info" | "low" | "medium" | "high" | "critical";
+            detector: string;
+            title: string;
+            what: string;
+            count: number;
+            first: number;
+            last: number;
+            src: string | null;
+            dest: string | null;
+        };
         /** Gap */
         Gap: {
             what: string;
@@ -1483,7 +1752,7 @@ export interface components {
         Job: {
             id: number;
             /** @enum {string} */
-            kind: "scan" | "report";
+            kind: "scan" | "report" | "record" | "read";
             name: string;
             schedule: number | null;
             who: string;
@@ -1512,6 +1781,24 @@ export interface components {
             items: components["schemas"]["Job"][];
         };
         JsonValue: unknown;
+        /**
+         * KeptCapture
+         * @description A capture that is kept, as ``nsm.store.captures.Kept``; ``made`` in s UTC, ``result`` None until it was analysed.
+         */
+        KeptCapture: {
+            id: string;
+            name: string;
+            who: string;
+            made: number;
+            form: string;
+            bytes: number;
+            interface: string;
+            filter: string;
+            packets: number | null;
+            drops: number;
+            note: string;
+            result: components["schemas"]["CaptureResult"] | null;
+        };
         /**
          * Limits
          * @description What one page is sent at most.
@@ -1625,6 +1912,28 @@ export interface components {
             position: number;
             length: number;
             mend: string;
+        };
+        /**
+         * NewRecording
+         * @description What to record; the settings ``captures`` bound time and size.
+         */
+        NewRecording: {
+            iface: string;
+            /** @default 60 */
+            seconds?: number;
+            /** @default 100000000 */
+            bytes_max?: number;
+            /** @default  */
+            filter?: string;
+            /** @default 262144 */
+            snaplen?: number;
+            /**
+             * @default pcapng
+             * @enum {string}
+             */
+            form?: "pcap" | "pcapng";
+            /** @default  */
+            name?: string;
         };
         /**
          * NewReport
@@ -1748,7 +2057,7 @@ export interface components {
         OpenJob: {
             id: number;
             /** @enum {string} */
-            kind: "scan" | "report";
+            kind: "scan" | "report" | "record" | "read";
             name: string;
             since: number;
             progress: components["schemas"]["Progress"];
@@ -1864,6 +2173,8 @@ export interface components {
             total?: number;
             hosts?: number;
             open?: number;
+            packets?: number;
+            bytes?: number;
         };
         /**
          * Protocol
@@ -2238,6 +2549,16 @@ export interface components {
             effect: string;
         };
         /**
+         * Share
+         * @description Flows, packets and bytes of one application or host.
+         */
+        Share: {
+            name: string;
+            flows: number;
+            packets: number;
+            bytes: number;
+        };
+        /**
          * Start
          * @description What to capture; nothing said: the interface of the default route.
          */
@@ -2359,6 +2680,14 @@ export interface components {
             from: string;
             to: string;
             items: components["schemas"]["Sums"][];
+        };
+        /**
+         * Uploaded
+         * @description The capture now kept, and the job that reads it.
+         */
+        Uploaded: {
+            id: string;
+            job: number;
         };
         /**
          * UserShape
@@ -2513,6 +2842,15 @@ export interface components {
         };
         /** @description The store or the service does not answer */
         Problem503: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description There is no room for it */
+        Problem507: {
             headers: {
                 [name: string]: unknown;
             };
@@ -2896,6 +3234,265 @@ export interface operations {
             503: components["responses"]["Problem503"];
         };
     };
+    captures_api_v1_captures_get: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaptureList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    record_api_v1_captures_record_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewRecording"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobNumber"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            503: components["responses"]["Problem503"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    upload_api_v1_captures_upload_post: {
+        parameters: {
+            query?: {
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Uploaded"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            503: components["responses"]["Problem503"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    capture_api_v1_captures__capture_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                capture_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AnalysedCapture"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    remove_api_v1_captures__capture_id__delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                capture_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Ok"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    analyse_api_v1_captures__capture_id__analyse_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                capture_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobNumber"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            503: components["responses"]["Problem503"];
+            507: components["responses"]["Problem507"];
+        };
+    };
+    file_api_v1_captures__capture_id__file_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                capture_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/vnd.tcpdump.pcap": unknown;
+                    "application/gzip": unknown;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    events_api_v1_captures__capture_id__events_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                capture_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/gzip": unknown;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            503: components["responses"]["Problem503"];
+        };
+    };
+    report_api_v1_captures__capture_id__report_get: {
+        parameters: {
+            query?: {
+                download?: boolean;
+            };
+            header?: never;
+            path: {
+                capture_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": unknown;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            503: components["responses"]["Problem503"];
+        };
+    };
     events_api_v1_events_get: {
         parameters: {
             query?: {
@@ -3096,7 +3693,7 @@ export interface operations {
         parameters: {
             query?: {
                 limit?: number;
-                kind?: ("scan" | "report") | null;
+                kind?: ("scan" | "report" | "record" | "read") | null;
             };
             header?: never;
             path?: never;

@@ -30,6 +30,15 @@ export type ScannedHost = Shapes['ScannedHost']
 export type ScannedPort = Shapes['ScannedPort']
 export type Scan = Shapes['ScanWhole']
 
+export type CaptureLimits = Shapes['CaptureLimits']
+export type CaptureList = Shapes['CaptureList']
+export type KeptCapture = Shapes['KeptCapture']
+export type AnalysedCapture = Shapes['AnalysedCapture']
+export type Share = Shapes['Share']
+/** How the live capture is to look at packets; what is left out stays as it was. */
+export interface CaptureOptions { bpf?: string, snaplen?: number, ring?: number }
+export type NewRecording = Omit<Required<Shapes['NewRecording']>, 'form'>
+
 export type Interface = Shapes['Interface']
 export type Capture = Shapes['Capture']
 export type LogCounts = Shapes['LogCounts']

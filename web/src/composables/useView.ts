@@ -2,7 +2,7 @@ import { computed } from 'vue'
 import { useRoute, useRouter } from 'vue-router'
 import type { View } from '../stores/events'
 
-const DEFAULTS = { q: '', type: 'all', from: '-24h', to: 'now', tz: '', sel: '' }
+const DEFAULTS = { q: '', type: 'all', from: '-24h', to: 'now', tz: '', sel: '', iface: '' }
 type Name = keyof typeof DEFAULTS
 
 /** The state of the page that its address carries: filter, records, time, zone, panel. */
@@ -15,6 +15,7 @@ export function useView() {
   }
   const view = computed<View>(() => ({ q: part('q'), type: part('type'), from: part('from'), to: part('to') }))
   const sel = computed(() => part('sel'))
+  const iface = computed(() => part('iface'))
   const zone = computed(() => {
     const name = part('tz')
     try {
@@ -33,5 +34,5 @@ export function useView() {
     }
     return replace ? router.replace({ query }) : router.push({ query })
   }
-  return { view, sel, zone, go }
+  return { view, sel, iface, zone, go }
 }

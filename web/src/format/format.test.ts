@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { captureCommand, quoted, readCommand, runCommand } from './commands'
 import { added, toggled, valuesOf, without } from './filter'
 import { bitRate, byteSize, count, joined, packetRate, percent } from './numbers'
 import { middle, pair, visible } from './text'
@@ -69,4 +70,18 @@ describe('filter pieces', () => {
     expect(added('', 'app', 'x y"', true)).toBe('-app:"x y\\""')
   })
   it('removes one piece', () => expect(without('a b kind:x', 'b')).toBe('a kind:x'))
+})
+
+describe('commands', () => {
+  it('quotes what a shell would take apart', () => {
+    expect(quoted('eth0')).toBe('eth0')
+    expect(quoted("it's $(x)")).toBe(`'it'\\''s $(x)'`)
+    expect(readCommand('a b.pcap')).toBe("nsm read 'a b.pcap'")
+  })
+  it('leaves out what is as usual', () => {
+    expect(runCommand('eth0', '', 262_144, 32)).toBe('sudo nsm run -i eth0')
+    expect(runCommand('eth0', 'tcp port 443', 128, 64)).toBe("sudo NSM_CAPTURE__FILTER='tcp port 443' NSM_CAPTURE__SNAPLEN=128 NSM_CAPTURE__RING_MB=64 nsm run -i eth0")
+    expect(captureCommand({ iface: 'eth0', seconds: 60, megabytes: 100, filter: '', snaplen: 262_144 }))
+      .toBe('sudo nsm capture -i eth0 -w eth0.pcapng --for 60s --size 100M')
+  })
 })

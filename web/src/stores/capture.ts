@@ -1,7 +1,7 @@
 import { defineStore } from 'pinia'
 import { computed, ref, shallowRef } from 'vue'
 import { post, problemOf } from '../api/client'
-import type { Capture, Problem } from '../api/types'
+import type { Capture, CaptureOptions, Problem } from '../api/types'
 import { useLive } from './live'
 
 /** The capture and what may be done with it. */
@@ -33,7 +33,7 @@ export const useCapture = defineStore('capture', () => {
       busy.value = false
     }
   }
-  const start = (iface: string | null = null) => order('/api/v1/capture:start', { iface })
+  const start = (iface: string | null = null, options: CaptureOptions = {}) => order('/api/v1/capture:start', { iface, ...options })
   const stop = () => order('/api/v1/capture:stop', {})
   return { state, watching, selected, busy, error, start, stop }
 })

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from nsm.errors import QueryError
-from nsm.run.work import Done, JobSpec, Teller, run_job
+from nsm.run.work import Done, JobSpec, Teller, run_job, settings_of
 
 DAYS_MAX: Final = 92  # as report/period.py has it
 
@@ -65,12 +65,10 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
     from nsm.report.settings import SETTINGS as REPORT
     from nsm.report.shelf import FORMATS, About, Shelf, formats_of
     from nsm.report.summary import summary
-    from nsm.settings.load import load
     from nsm.store.settings import SETTINGS as STORE
 
     asked = msgspec.convert(task["task"], ReportTask)
-    values = {key: value for key, value in task["values"].items() if key.startswith(("report.", "store."))}
-    settings = load((REPORT, STORE), environ={}, flags=values)
+    settings = settings_of(task, (REPORT, STORE))
     limits = settings.section("report")
     now = us_now()
     tell.progress({"stage": "reading the store", "done": 0, "total": 1})

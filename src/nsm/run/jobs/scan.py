@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from nsm.errors import QueryError
-from nsm.run.work import Done, JobSpec, Teller, run_job
+from nsm.run.work import Done, JobSpec, Teller, run_job, settings_of
 
 
 class ScanTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,11 +67,9 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
     from nsm.scan.runner import Progress, Tools, scan
     from nsm.scan.settings import SETTINGS
     from nsm.scan.targets import system_resolver
-    from nsm.settings.load import load
     from nsm.store.scans import ScanStore
 
     asked = msgspec.convert(task["task"], ScanTask)
-    values = {key: value for key, value in task["values"].items() if key.startswith("scan.")}
     fields = {name: getattr(asked, name) for name in Request.__struct_fields__}
     told = Announcer(
         f"job {task['job']}",
@@ -91,7 +89,7 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
             tell.progress(msgspec.to_builtins(now))
 
     found = scan(
-        Request(**fields), load((SETTINGS,), environ={}, flags=values).section("scan"),
+        Request(**fields), settings_of(task, (SETTINGS,)).section("scan"),
         Tools(
             resolve=told.resolve, stopping=STOPPING.is_set, progress=progress,
             identify=lambda ports: identify_now(ports, consents=frozenset(asked.checks)),

@@ -8,19 +8,22 @@ from typing import Annotated, Any, Final, NotRequired, cast
 from fastapi import APIRouter
 from pydantic import Field
 
-from nsm.serve.answers import Answer, JobKind, JobState, Ok
+from nsm.serve.answers import Answer, JobKind, JobState, Ok, PlannedKind
 from nsm.serve.answers import Job as JobShape
-from nsm.serve.auth import check_bold_scan
+from nsm.serve.auth import check_bold_scan, check_role
 from nsm.serve.depends import Analyst, Body, Json, Limit, Number, Reads, Uses
 from nsm.store.jobs import Job, Schedule
 
 SPEC: Final = APIRouter(prefix="/api/v1", tags=["jobs"])
 
+ADMINS: Final = ("record",)
+"""Kinds that an admin alone starts and ends."""
+
 
 class NewSchedule(Body):
     """``trigger``: "every 6h", or five fields of cron in local time; ``task`` is that of the kind."""
 
-    kind: JobKind
+    kind: PlannedKind
     name: Annotated[str, Field(min_length=1, max_length=200)]
     trigger: Annotated[str, Field(min_length=1, max_length=100)]
     task: Json = Field(default={})
@@ -40,6 +43,8 @@ class Progress(Answer):
     total: NotRequired[int]
     hosts: NotRequired[int]
     open: NotRequired[int]
+    packets: NotRequired[int]
+    bytes: NotRequired[int]
 
 
 class OpenJob(Answer):
@@ -64,7 +69,7 @@ class ScheduleShape(Answer):
     """A schedule; ``due``: when it is to run next, s UTC, None not known yet. ``last``: the job that it last ran."""
 
     id: int
-    kind: JobKind
+    kind: PlannedKind
     name: str
     trigger: str
     task: dict[str, Any]
@@ -102,6 +107,9 @@ async def jobs(use: Uses, _session: Reads, limit: Limit = 50, kind: JobKind | No
 @SPEC.post("/jobs/{number}/cancel")
 async def cancel(number: Number, use: Uses, session: Analyst) -> Ok:
     """End a job; what it found so far is kept."""
+    kinds = {job["id"]: job["kind"] for job in await use.control.jobs()}
+    if kinds.get(number) in ADMINS:
+        check_role(session, "admin")
     await use.control.cancel_job(number)
     await asyncio.to_thread(use.accounts.audit, session.name, "job cancelled", str(number))
     return {"ok": True}
@@ -152,7 +160,7 @@ def _job(job: Job) -> JobShape:
 
 def _schedule(one: Schedule, last: JobShape | None) -> ScheduleShape:
     return {
-        "id": one.id, "kind": cast("JobKind", one.kind), "name": one.name, "trigger": one.trigger, "task": one.task,
+        "id": one.id, "kind": cast("PlannedKind", one.kind), "name": one.name, "trigger": one.trigger, "task": one.task,
         "enabled": one.enabled, "who": one.who, "created": one.created_us / 1e6, "due": one.due_us / 1e6 or None,
         "last": last,
     }  # fmt: skip

@@ -1,13 +1,8 @@
-"""Reports of the service: list, make, look at, download, remove.
-
-A report is a document of its own with strangers' words in it: it is served in a sandbox, under a policy that lets run what it
-brought along and nothing else. Which that is stands in the document's own first lines, as hashes.
-"""
+"""Reports of the service: list, make, look at, download, remove."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import Annotated, Final, Literal, cast
 
 import msgspec
@@ -16,6 +11,7 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 
 from nsm.report.shelf import About, Shelf
+from nsm.serve import sandbox
 from nsm.serve.answers import Answer, JobNumber, Ok
 from nsm.serve.depends import Analyst, Body, Limit, Reads, Uses
 from nsm.serve.problems import NotFoundError, documented
@@ -26,12 +22,6 @@ Format = Literal["html", "pdf", "json", "csv"]
 MEDIA: Final = {"html": "text/html; charset=utf-8", "pdf": "application/pdf", "json": "application/json",
                 "zip": "application/zip"}  # fmt: skip
 FILES: Final[dict[str, dict[str, dict[str, str]]]] = {kind.partition(";")[0]: {"schema": {}} for kind in MEDIA.values()}
-CLOSED: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox"
-HEAD_BYTES: Final = 1_024
-_HASHES: Final = re.compile(
-    r'<meta http-equiv="Content-Security-Policy" content="[^"]*?'
-    r"; style-src ('sha256-[A-Za-z0-9+/]{43}='); script-src ('sha256-[A-Za-z0-9+/]{43}=')\">"
-)
 
 
 class NewReport(Body):
@@ -90,15 +80,9 @@ def file(report_id: str, ending: str, use: Uses, _session: Reads, download: bool
     path = Shelf(use.data_dir).path(report_id, ending)
     if path is None:
         raise NotFoundError(f"there is no report {report_id[:32]}.{ending[:8]}", mend="it may have been removed")
-    policy = CLOSED
-    if ending == "html" and not download:
-        with path.open("rb") as stream:
-            policy = _policy(stream.read(HEAD_BYTES).decode(errors="replace"))
-    return FileResponse(
-        path, media_type=MEDIA[ending], filename=f"nsm-report-{path.name}",
-        content_disposition_type="inline" if ending == "html" and not download else "attachment",
-        headers={"Content-Security-Policy": policy},
-    )  # fmt: skip
+    name = f"nsm-report-{path.name}"
+    shown = ending == "html" and not download
+    return sandbox.document(path, name) if shown else sandbox.download(path, MEDIA[ending], name)
 
 
 @SPEC.delete("/reports/{report_id}", responses=documented(404))
@@ -108,12 +92,6 @@ def remove(report_id: str, use: Uses, session: Analyst) -> Ok:
         raise NotFoundError(f"there is no report {report_id[:32]}", mend="it may have been removed")
     use.accounts.audit(session.name, "report removed", report_id)
     return {"ok": True}
-
-
-def _policy(head: str) -> str:
-    """The policy of a page: its own style sheet and script by hash; without them, neither."""
-    found = _HASHES.search(head)
-    return f"{CLOSED} allow-scripts; style-src {found[1]}; script-src {found[2]}" if found else CLOSED
 
 
 def _shape(one: About) -> Report:
