@@ -78,6 +78,19 @@ def test_a_scan_is_started_and_its_progress_followed(scanned: Server, new_page: 
     assert ("cancel_job", 9) in scanned.control.calls
 
 
+def test_what_may_be_another_s_is_typed_twice(scanned: Server, new_page: OpenPage) -> None:
+    page = new_page(scanned, "/scans")
+    page.get_by_test_id("scan-targets").fill("192.0.2.7, 192.0.2.8")
+    start = page.get_by_role("button", name="Scan", exact=True)
+    assert start.is_enabled()
+    page.get_by_label("The owner of addresses").check()
+    assert start.is_disabled()
+    page.get_by_test_id("scan-confirm").fill("192.0.2.7")
+    assert start.is_disabled()
+    page.get_by_test_id("scan-confirm").fill("192.0.2.7 192.0.2.8")
+    assert start.is_enabled()
+
+
 def test_a_scan_is_scheduled_switched_off_and_removed(scanned: Server, new_page: OpenPage) -> None:
     page = new_page(scanned, "/scans")
     page.get_by_test_id("scan-targets").fill("10.0.0.0/29")

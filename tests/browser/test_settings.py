@@ -23,6 +23,7 @@ def test_a_user_is_invited_by_a_link_that_works_and_can_be_removed(own_service: 
     other.get_by_test_id("nav-settings").click()
     other.get_by_test_id("token-label").wait_for()
     assert other.get_by_test_id("users").count() == 0  # an analyst sees nobody else
+    assert other.get_by_test_id("config-find").count() == 0
     assert other.locator(".pill-act").count() == 0
     page.get_by_label("Role of mia").select_option("viewer")
     page.get_by_text("mia is viewer now").wait_for()
@@ -73,3 +74,28 @@ def test_channels_of_messages_are_shown_and_tested(own_service: Service, new_pag
     page.get_by_role("button", name="Send a test to mail").click()
     page.locator(".problem").get_by_text("mail: connection refused").first.wait_for()
     assert ("test_channel", "webhook") in own_service.control.calls
+
+
+def test_a_setting_is_found_changed_and_taken_back(own_service: Service, new_page: OpenPage) -> None:
+    page = new_page(own_service, "/settings", quiet=False)  # the browser complains of the value that is refused
+    page.get_by_test_id("config-find").fill("outside the local networks")
+    row = page.get_by_test_id("setting-detect.port_scan.minute_ports")
+    field = row.locator("input")
+    default = field.input_value()
+    assert f"Default: {default}" in row.inner_text()
+    assert "at its default" in row.inner_text()
+    field.fill("44")
+    row.get_by_role("button", name="Save").click()
+    row.get_by_text("from: page").wait_for()
+    page.get_by_text("analyst was started anew").wait_for()
+    page.reload()
+    page.get_by_test_id("config-find").fill("port_scan")
+    assert field.input_value() == "44"
+    field.fill("many")
+    field.press("Enter")
+    row.get_by_role("alert").wait_for()
+    assert "detect.port_scan.minute_ports" in row.get_by_role("alert").inner_text()
+    row.get_by_role("button", name="Take back").click()
+    row.get_by_text("at its default").wait_for()
+    assert field.input_value() == default
+    assert violations(page) == []

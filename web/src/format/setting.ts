@@ -16,14 +16,17 @@ const FAR = 1e9 // the bound of plain counts: it only keeps sums within 64 bits
 /** A value as it is typed and shown: lists by commas. */
 export const asText = (value: unknown): string => Array.isArray(value) ? value.join(', ') : value === null || value === undefined ? '' : String(value)
 
+/** A number; what is none goes as it is, so that the server says what is wrong with it. */
+const numberOr = (text: string) => text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
+
 /** What was typed as the server takes it. */
 export function fromText(field: SettingField, text: string): unknown {
   switch (controlOf(field)) {
-    case 'number': return text.trim() === '' ? NaN : Number(text)
+    case 'number': return numberOr(text)
     case 'list': {
       const parts = text.split(',').map(part => part.trim()).filter(Boolean)
       const items = field.schema['items'] as { type?: string } | undefined
-      return items?.type === 'integer' || items?.type === 'number' ? parts.map(Number) : parts
+      return items?.type === 'integer' || items?.type === 'number' ? parts.map(numberOr) : parts
     }
     case 'choice': {
       const found = (field.schema['enum'] as unknown[]).find(value => String(value) === text)

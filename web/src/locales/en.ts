@@ -56,6 +56,7 @@ export const en = {
   'scan.portsHint': '1-1024, top100, T:22,U:53',
   'scan.udp': 'UDP too',
   'scan.permitted': 'The owner of addresses that are not private allows this scan',
+  'scan.confirm': 'Type the targets once more: only what you own, or may scan in writing',
   'scan.about': 'Scan what is yours. Other networks need the permission of their owner: without it a scan may be a crime.',
   'scan.start': 'Scan',
   'scan.repeat': 'Repeat',
