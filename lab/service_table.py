@@ -393,9 +393,9 @@ TABLE: tuple[LabService, ...] = (
         "dovecot-imaps", "dovecot-imapd", 993, ("imap",), ("Dovecot",), dovecot, tells=False, tls=True, beside="dovecot"
     ),
     LabService("dovecot-pop3", "dovecot-pop3d", 110, ("pop3",), ("Dovecot",), dovecot, tells=False, beside="dovecot"),
-    LabService("bind", "bind9", 53, ("domain",), ("BIND",), bind),
-    LabService("bind-udp", "bind9", 53, ("domain",), ("BIND",), bind, proto="udp", beside="bind"),
-    LabService("unbound", "unbound", 53, ("domain",), ("unbound",), unbound, proto="udp"),
+    LabService("bind", "bind9", 53, ("dns",), ("BIND",), bind),
+    LabService("bind-udp", "bind9", 53, ("dns",), ("BIND",), bind, proto="udp", beside="bind"),
+    LabService("unbound", "unbound", 53, ("dns",), ("unbound",), unbound, proto="udp"),
     LabService("nginx", "nginx-light", 80, WEB, ("nginx",), nginx),
     LabService("stunnel", "stunnel4", 443, WEB, ("nginx",), stunnel, tls=True, tells=False),
     LabService("apache", "apache2-bin", 80, WEB, ("Apache httpd",), apache),

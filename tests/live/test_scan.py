@@ -6,6 +6,8 @@ import json
 import os
 import re
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -283,6 +285,18 @@ def test_hosts_behind_a_router_are_found_by_echo_or_by_their_ports(home: Path) -
         assert {row["address"] for row in quiet.rows} == {lab.address("c"), lab.address("b", link=1)}
         unprivileged = scan(lab, home, network, "-p", "22", "--rate", "max", prefix=NO_RAW)
         assert {row["address"] for row in unprivileged.rows} == {lab.address("c"), lab.address("b", link=1)}
+        lab.run("c", "nft", "add", "table", "inet", "t")
+        lab.run("c", "nft", "add", "chain", "inet", "t", "i", "{ type filter hook input priority 0; }")
+        lab.run("c", "nft", "add", "rule", "inet", "t", "i", "meta", "l4proto", "tcp", "drop")
+        stamped = scan(lab, home, f"{lab.address('c')}/32", "-p", "22", "--rate", "max")
+        assert [row["state"] for row in stamped.rows] == ["filtered"]  # the host is up, by its timestamp
+        lab.run("c", "nft", "add", "rule", "inet", "t", "i", "meta", "l4proto", "icmp", "drop")
+        assert scan(lab, home, f"{lab.address('c')}/32", "-p", "22", "--rate", "max").rows == []
+        database = sqlite3.connect(home / "data" / "nsm.db", isolation_level=None)
+        seen = (b"\0" * 10 + b"\xff\xff" + socket.inet_aton(lab.address("c")), time.time_ns() // 1_000)
+        database.execute("INSERT INTO host VALUES (?, '', '', 1, 0, ?)", seen)
+        known = scan(lab, home, f"{lab.address('c')}/32", "-p", "22", "--rate", "max")
+        assert [row["state"] for row in known.rows] == ["filtered"]
 
 
 def test_a_busy_host_does_not_drown_the_answers(target: Namespaces, home: Path) -> None:

@@ -262,7 +262,7 @@ def test_an_address_that_is_not_there_gives_a_guess_by_number_that_says_so() -> 
 
 def test_a_guess_by_number_has_low_confidence() -> None:
     assert guess(22) == Service(name="ssh", how="port", confidence=0.2)
-    assert guess(53, "udp", all_services()) == Service(name="domain", how="port", confidence=0.1)
+    assert guess(53, "udp", all_services()) == Service(name="dns", how="port", confidence=0.1)
     assert guess(443, services=all_services()).name == "http"
     assert guess(54_321) == Service(name="unknown", how="port", confidence=0.0)
 

@@ -66,7 +66,7 @@ def test_a_weakness_that_was_seen_is_called(name: str, details: dict[str, str], 
         ("http", {"tls_version": "TLS 1.2", "cert_not_after": "2027-01-01T00:00:00Z"}),
         ("http", {"cert_not_after": "soon"}),
         ("imap", {"capabilities": "IMAP4rev1", "starttls": "yes"}),
-        ("domain", {"recursion": "offered"}),
+        ("dns", {"recursion": "offered"}),
         ("mysql", {}),
     ],
 )
@@ -76,7 +76,7 @@ def test_what_is_as_it_should_be_is_not_called(name: str, details: dict[str, str
 
 def test_what_is_harmless_inside_is_called_on_public_addresses() -> None:
     assert called("mysql", "8.8.8.8") == ["database-outside"]
-    assert called("domain", "8.8.8.8", recursion="offered") == ["dns-open"]
+    assert called("dns", "8.8.8.8", recursion="offered") == ["dns-open"]
     assert called("mysql", "fd00::1") == []
     assert called("mysql", "no address") == []
 

@@ -90,7 +90,7 @@ def command(
 
     tools = Tools(
         stopping=lambda: bool(stopped), progress=progress, warn=context.note, resolve=told.resolve,
-        identify=_identify(options["checks"]) if options["services"] else None,
+        identify=_identify(options["checks"]) if options["services"] else None, seen=lambda: _seen(context),
     )  # fmt: skip
     begun = resumed or begin(request, settings, tools)
     path = Path(options["resume"]) if resumed else _journal_path(context, begun.id)
@@ -156,6 +156,16 @@ def _announcer(context: Context, request: Request) -> Announcer:
             ask(context.data_dir(), "own_scan", 1.0, **header)
 
     return Announcer(f"cli {os.getpid()}", request.targets, system_resolver, say, time.monotonic)
+
+
+def _seen(context: Context) -> frozenset[str]:
+    """Hosts that the service of this data directory saw in the last hour; none where there is no store."""
+    from nsm.errors import NsmError
+    from nsm.store.scans import ScanStore
+
+    with contextlib.suppress(NsmError), contextlib.closing(ScanStore(context.data_dir())) as store:
+        return store.hosts_seen(time.time_ns() // 1_000)
+    return frozenset()
 
 
 def _keep(context: Context, found: Scan) -> None:

@@ -1,14 +1,14 @@
 """Which hosts are up, before their ports are asked.
 
-On the link the neighbour protocols say it, if this process may send them. Elsewhere an echo request and the ports 443,
-22 and 80 are tried side by side: any answer shows the host, a refusal too. An ICMP "unreachable" shows nothing, since a
-router on the way sends it.
+On the link the neighbour protocols say it, if this process may send them. Elsewhere hosts that the monitor saw lately are
+up; of the others an echo, a timestamp and the ports 443, 22 and 80 are tried side by side: any answer shows the host, a
+refusal too. An ICMP "unreachable" shows nothing, since a router on the way sends it.
 """
 
 from __future__ import annotations
 
 import select
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from nsm.errors import ScanError
@@ -31,6 +31,8 @@ CHUNK: Final = 4_096  # ours: hosts that are asked at once
 
 ProberOf = Callable[[Sequence[str], Mapping[str, Route], int], Prober]
 """(addresses, their routes, IP version) -> what asks their TCP ports."""
+Seen = Callable[[], Collection[str]]
+"""Hosts that the monitor saw lately: they are up, and need not be asked. Called once, where the link does not tell."""
 
 
 def usable_routes(targets: Sequence[Target]) -> dict[str, Route]:
@@ -55,9 +57,12 @@ def unreachable(target: Target) -> ScanError:
 class Discovery:
     """Finds the hosts that are up among targets."""
 
-    def __init__(self, prober_of: ProberOf, rate: float, tag: int, clock: Clock, tell: Callable[[], bool]) -> None:
+    def __init__(
+        self, prober_of: ProberOf, rate: float, tag: int, clock: Clock, tell: Callable[[], bool], seen: Seen = frozenset,
+    ) -> None:  # fmt: skip
         """``tag``: 16 bits that mark our echo requests; -1: this process may not send raw packets. Rate in probes/s."""
         self._prober_of, self._rate, self._tag, self._clock, self._tell = prober_of, rate, tag, clock, tell
+        self._seen = seen
         self.sent = 0
 
     def hosts_up(self, targets: Sequence[Target]) -> list[ScannedHost]:
@@ -84,6 +89,10 @@ class Discovery:
             self.sent += len(near)
             up |= neighbours(near, min(self._rate or BROADCASTS_MAX, BROADCASTS_MAX), self._clock, self._tell)
             rest = {address: route for address, route in rest.items() if not route.on_link}
+        if rest:
+            lately = self._seen()
+            up |= {address: Up("seen by the monitor") for address in rest if address in lately}
+            rest = {address: route for address, route in rest.items() if address not in up}
         for version in (4, 6):
             far = [address for address in rest if (":" in address) == (version == 6)]
             if far:

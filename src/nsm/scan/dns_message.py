@@ -93,4 +93,4 @@ def service_of(version: Answer, root: Answer | None) -> Service:
     open_to_us = root is not None and root.recursive and root.rcode != REFUSED
     facts = details(version_bind=version.text, recursion="offered" if open_to_us else "", rcode=version.rcode or "")
     banner = version.text.encode()
-    return recognised("domain", product, number, banner=banner, facts=facts)
+    return recognised("dns", product, number, banner=banner, facts=facts)

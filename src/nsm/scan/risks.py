@@ -281,7 +281,7 @@ def _of_address(service: Service, address: str) -> Iterator[Risk]:
         return
     if outside and service.name in DATABASES:
         yield RISKS["database-outside"]
-    if outside and service.name == "domain" and service.details.get("recursion") == "offered":
+    if outside and service.name == "dns" and service.details.get("recursion") == "offered":
         yield RISKS["dns-open"]
 
 

@@ -19,7 +19,7 @@ from nsm.errors import ScanError
 from nsm.model.scan import PortState, Scan, ScannedHost, ScannedPort, ScanState
 from nsm.scan import journal as journals
 from nsm.scan.connect import ConnectProber
-from nsm.scan.discovery import Discovery, host_of, unreachable, usable_routes
+from nsm.scan.discovery import Discovery, Seen, host_of, unreachable, usable_routes
 from nsm.scan.echo import Up
 from nsm.scan.journal import Journal, Request, Underway
 from nsm.scan.ledger import Ledger, Tally, summed
@@ -62,6 +62,7 @@ class Tools(msgspec.Struct, frozen=True):
     progress: Callable[[Progress], None] = lambda _: None
     warn: Callable[[str], None] = lambda _: None
     identify: Identify | None = None
+    seen: Seen = frozenset
 
 
 def scan(
@@ -148,7 +149,9 @@ class _Run:
         else:
             # The id of an echo request has 16 bits.
             tag = secrets.randbits(16) if self._raw and self._method == "syn" else -1
-            discovery = Discovery(self._tcp_prober, self._rates[0], tag, self._tools.clock, self._tell)
+            discovery = Discovery(
+                self._tcp_prober, self._rates[0], tag, self._tools.clock, self._tell, self._tools.seen
+            )
             journal.hosts = discovery.hosts_up(journal.targets)
             journal.sent += discovery.sent
         journal.hosts.sort(key=lambda host: ":" in host.address)  # a group has one IP version; the sort is stable

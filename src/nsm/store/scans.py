@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ import msgspec
 from nsm.model.scan import Scan, ScannedPort, ScanState
 from nsm.store.database import open_database, transaction
 
+HOSTS_SEEN_MAX: Final = 100_000
+SEEN_US: Final = 3_600_000_000
 SCANS_MAX: Final = 1_000  # ours: two a day for over a year; the oldest leave
 
 
@@ -89,6 +92,14 @@ class ScanStore:
         sql = "SELECT json FROM scan WHERE started<? AND state=? ORDER BY started DESC LIMIT ?"
         rows = self._all(sql, (started, str(ScanState.COMPLETE), limit))
         return [self._whole(msgspec.json.decode(data, type=Scan)) for (data,) in rows]
+
+    def hosts_seen(self, now_us: int) -> frozenset[str]:
+        """Addresses of the own networks that the monitor saw in the last hour."""
+        rows = self._all(
+            "SELECT address FROM host WHERE local AND last_seen>=? LIMIT ?", (now_us - SEEN_US, HOSTS_SEEN_MAX)
+        )
+        whole = (IPv6Address(address) for (address,) in rows)
+        return frozenset(str(address.ipv4_mapped or address) for address in whole)
 
     def remove(self, number: str) -> bool:
         """False when there is none."""

@@ -80,6 +80,7 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
     )
 
     last = -PROGRESS_S
+    store = ScanStore(Path(task["data"]))
 
     def progress(now: Progress) -> None:
         nonlocal last
@@ -93,9 +94,9 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
         Tools(
             resolve=told.resolve, stopping=STOPPING.is_set, progress=progress,
             identify=lambda ports: identify_now(ports, consents=frozenset(asked.checks)),
+            seen=lambda: store.hosts_seen(time.time_ns() // 1_000),
         ),
     )  # fmt: skip
-    store = ScanStore(Path(task["data"]))
     store.save(found, task["who"])
     opened = sum(port.state == "open" for port in found.found)
     text = f"{opened} open ports on {len(found.hosts)} hosts"

@@ -19,4 +19,4 @@ def talk(place: Place) -> Talk:
     return service_of(version, root)
 
 
-SPEC: Final = ServiceSpec(name="domain", talk=talk, ports=(53, 5353, 5355), transport="udp")
+SPEC: Final = ServiceSpec(name="dns", talk=talk, ports=(53, 5353, 5355), transport="udp")

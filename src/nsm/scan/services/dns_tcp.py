@@ -28,4 +28,4 @@ def talk(place: Place) -> Talk:
     return service_of(version, root)
 
 
-SPEC: Final = ServiceSpec(name="domain", talk=talk, ports=(53, 853))
+SPEC: Final = ServiceSpec(name="dns", talk=talk, ports=(53, 853))
