@@ -7,6 +7,7 @@ not known to be closed. A host that does not answer any more is one line, not on
 from __future__ import annotations
 
 import ipaddress
+import itertools
 from collections.abc import Sequence
 from typing import Final
 
@@ -16,12 +17,14 @@ from nsm.model.scan import PortState, Scan, ScannedPort, Service
 from nsm.scan.ports import numbers
 
 OPENED, CLOSED, CHANGED, GONE, NEW_HOST = "opened", "closed", "changed", "gone", "new host"
+FLAPPING: Final = "flapping"
+FLAPS: Final = (4, 2)  # scans looked at, this one among them; changes of state among them that are no news any more
 IDENTITY: Final = ("host_key", "certificate_sha256", "fingerprint")  # details that say which machine it is
 Key = tuple[str, str, int]
 
 
 class Change(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One difference: opened, closed, changed, gone or new host. ``text`` is a sentence, ``since`` the other scan's id."""
+    """One difference: opened, closed, changed, gone, new host, flapping. ``text`` is a sentence, ``since`` the other scan's id."""
 
     what: str
     address: str
@@ -66,10 +69,22 @@ def difference(new: Scan, earlier: Sequence[Scan]) -> list[Change]:
         address, proto, port = key
         if not now.asked(address, proto, port):
             continue
-        old = next((one for one in before if one.asked(address, proto, port)), None)
-        if old is not None:
-            changes += _port(key, old.open.get(key), now.open.get(key), old.id)
+        asked = [one for one in before if one.asked(address, proto, port)]
+        if asked:
+            flaps = _flaps(key, [now, *asked][: FLAPS[0]])
+            changes += flaps or _port(key, asked[0].open.get(key), now.open.get(key), asked[0].id)
     return changes
+
+
+def _flaps(key: Key, scans: Sequence[_Known]) -> list[Change]:
+    """A port that was just found open or closed once more, as it comes and goes: one line in place of news each time."""
+    states = [key in one.open for one in scans]
+    turns = sum(one != other for one, other in itertools.pairwise(states))
+    if turns < FLAPS[1] or states[0] == states[1]:
+        return []
+    address, proto, port = key
+    text = f"{address} {port}/{proto} comes and goes: open in {sum(states)} of the last {len(states)} scans"
+    return [Change(FLAPPING, address, text, scans[1].id, proto, port)]
 
 
 def _hosts(now: _Known, before: Sequence[_Known]) -> list[Change]:

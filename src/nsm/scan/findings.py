@@ -11,7 +11,7 @@ from typing import Final
 from nsm.iana import PROTO_TCP, PROTO_UDP
 from nsm.model.finding import Explain, Finding, Severity
 from nsm.model.scan import Risk, Scan, ScannedPort
-from nsm.scan.difference import CHANGED, GONE, IDENTITY, NEW_HOST, OPENED, Change
+from nsm.scan.difference import CHANGED, CLOSED, FLAPPING, GONE, IDENTITY, NEW_HOST, OPENED, Change
 
 DETECTOR: Final = "scan"
 KIND: Final = "monitor"
@@ -47,7 +47,9 @@ def risks_of_scan(scan: Scan) -> frozenset[tuple[str, str, int, str]]:
 
 def summary(changes: Sequence[Change]) -> str:
     """One sentence about the changes."""
-    counts = {what: sum(one.what == what for one in changes) for what in (OPENED, "closed", CHANGED, GONE, NEW_HOST)}
+    counts = {
+        what: sum(one.what == what for one in changes) for what in (OPENED, CLOSED, CHANGED, GONE, NEW_HOST, FLAPPING)
+    }
     said = [f"{count} {what}" for what, count in counts.items() if count]
     return f"since the scan before: {', '.join(said)}" if said else "nothing changed since the scan before"
 
