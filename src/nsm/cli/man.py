@@ -45,7 +45,7 @@ def page(group: click.Group) -> Iterator[str]:
     yield from (".SH NAME", r"nsm \- network security monitor")
     yield from (".SH SYNOPSIS", ".B nsm", r"[\fIoptions\fR] \fIcommand\fR [\fIarguments\fR]")
     yield from (".SH DESCRIPTION", *_prose(inspect.cleandoc(group.help or "")))
-    context = click.Context(group, info_name="nsm")
+    context = click.Context(group, info_name="nsm", **group.context_settings)
     yield ".SH OPTIONS"
     yield from _options(group, context)
     yield ".SH COMMANDS"
