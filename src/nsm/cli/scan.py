@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nsm.scan.journal import Journal, Request
     from nsm.scan.runner import Progress
 
-COLUMNS: Final = ("address", "name", "port", "state", "service", "product", "version", "reason", "ttl", "rtt_ms")
+COLUMNS: Final = ("address", "name", "port", "state", "service", "product", "version", "reason", "ttl", "rtt_ms", "os")
 PROGRESS_AFTER_S: Final = 0.5
 PROGRESS_EVERY_S: Final = 0.2
 NO_LIMIT: Final = 0
@@ -202,20 +202,19 @@ def _journal_path(context: Context, number: str) -> Path | None:
 
 def _rows(found: Scan) -> Iterator[dict[str, Any]]:
     """A row for each port that is listed, and one for what the others of a host are."""
-    names = {host.address: host.name for host in found.hosts}
     by_host: dict[str, list[ScannedPort]] = {}
     for port in found.found:
         by_host.setdefault(port.address, []).append(port)
     for host in found.hosts:
         for port in by_host.get(host.address, ()):
-            yield _row(port, names[port.address])
+            yield _row(port, host.name, host.os_hint)
         for state, number in host.counts.items():
             yield {
                 "address": host.address, "name": host.name, "port": f"{number:,} more", "state": state, "count": number,
             }  # fmt: skip
 
 
-def _row(port: ScannedPort, name: str) -> dict[str, Any]:
+def _row(port: ScannedPort, name: str, os: str) -> dict[str, Any]:
     import msgspec
 
     from nsm.iana import SERVICE_NAMES
@@ -225,7 +224,7 @@ def _row(port: ScannedPort, name: str) -> dict[str, Any]:
         "address": port.address, "name": name, "port": f"{port.port}/{port.proto}", "state": port.state.value,
         "service": service.name if service else SERVICE_NAMES.get(port.port, ""),
         "product": service.product if service else "", "version": service.version if service else "",
-        "reason": port.reason, "ttl": port.ttl or None, "tries": port.tries, "rtt_ms": port.rtt_ms,
+        "os": os, "reason": port.reason, "ttl": port.ttl or None, "tries": port.tries, "rtt_ms": port.rtt_ms,
     }  # fmt: skip
     if service:
         row["details"] = msgspec.to_builtins(service)

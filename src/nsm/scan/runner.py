@@ -23,6 +23,7 @@ from nsm.scan.discovery import Discovery, Seen, host_of, unreachable, usable_rou
 from nsm.scan.echo import Up
 from nsm.scan.journal import Journal, Request, Underway
 from nsm.scan.ledger import Ledger, Tally, summed
+from nsm.scan.os_hint import os_hint
 from nsm.scan.ports import UDP_PLAIN, Ports, parse, ranges
 from nsm.scan.probing import Prober, probe
 from nsm.scan.raw_socket import may_open
@@ -129,6 +130,7 @@ class _Run:
             self._tell(Progress("services", total=len(open_ports), hosts=len(hosts), open=len(open_ports)))
             known = {(port.address, port.proto, port.port): port for port in self._tools.identify(open_ports)}
             found = [known.get((port.address, port.proto, port.port), port) for port in found]
+        hosts = [_with_hint(host, found) for host in hosts]
         if whole:
             self._writer.remove()
         return self._scan(hosts, found, ScanState.COMPLETE if whole else ScanState.PARTIAL)
@@ -296,3 +298,10 @@ class _Run:
             state, journal.sent, journal.answered, round(journal.lost / known, 4) if known else 0.0,
             {"tcp": ranges(self._ports.tcp), "udp": ranges(self._ports.udp)}, tuple(hosts), tuple(found),
         )  # fmt: skip
+
+
+def _with_hint(host: ScannedHost, found: Sequence[ScannedPort]) -> ScannedHost:
+    """The host with a hint of its system; of this machine itself there is nothing to guess."""
+    if host.up_by == "local":
+        return host
+    return msgspec.structs.replace(host, os_hint=os_hint([port for port in found if port.address == host.address]))
