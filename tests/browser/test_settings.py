@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import httpx
 import pytest
 
+from nsm.store.jobs import JobStore
 from tests.browser.conftest import OpenPage
 from tests.browser.test_look import violations
 from tests.serve.kit import PASSWORD, Service
@@ -74,6 +77,18 @@ def test_channels_of_messages_are_shown_and_tested(own_service: Service, new_pag
     page.get_by_role("button", name="Send a test to mail").click()
     page.locator(".problem").get_by_text("mail: connection refused").first.wait_for()
     assert ("test_channel", "webhook") in own_service.control.calls
+
+
+def test_schedules_of_every_kind_are_here(own_service: Service, new_page: OpenPage) -> None:
+    with closing(JobStore(own_service.store.directory)) as jobs:
+        for kind, name in (("scan", "nightly"), ("report", "monday")):
+            jobs.add_schedule(kind, name, "every 6h", {}, "ann")
+    page = new_page(own_service, "/settings")
+    table = page.get_by_test_id("schedules")
+    table.get_by_text("monday").wait_for()
+    page.get_by_role("button", name="Remove the schedule nightly").click()
+    table.get_by_text("nightly").wait_for(state="detached")
+    assert "monday" in table.inner_text()
 
 
 def test_a_setting_is_found_changed_and_taken_back(own_service: Service, new_page: OpenPage) -> None:

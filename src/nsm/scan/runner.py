@@ -130,7 +130,7 @@ class _Run:
             self._tell(Progress("services", total=len(open_ports), hosts=len(hosts), open=len(open_ports)))
             known = {(port.address, port.proto, port.port): port for port in self._tools.identify(open_ports)}
             found = [known.get((port.address, port.proto, port.port), port) for port in found]
-        hosts = [_with_hint(host, found) for host in hosts]
+        hosts = _with_hints(hosts, found)
         if whole:
             self._writer.remove()
         return self._scan(hosts, found, ScanState.COMPLETE if whole else ScanState.PARTIAL)
@@ -300,8 +300,12 @@ class _Run:
         )  # fmt: skip
 
 
-def _with_hint(host: ScannedHost, found: Sequence[ScannedPort]) -> ScannedHost:
-    """The host with a hint of its system; of this machine itself there is nothing to guess."""
-    if host.up_by == "local":
-        return host
-    return msgspec.structs.replace(host, os_hint=os_hint([port for port in found if port.address == host.address]))
+def _with_hints(hosts: Sequence[ScannedHost], found: Sequence[ScannedPort]) -> list[ScannedHost]:
+    """The hosts with hints of their systems; of this machine itself there is nothing to guess."""
+    of: dict[str, list[ScannedPort]] = {}
+    for port in found:
+        of.setdefault(port.address, []).append(port)
+    return [
+        msgspec.structs.replace(host, os_hint="" if host.up_by == "local" else os_hint(of.get(host.address, ())))
+        for host in hosts
+    ]
