@@ -27,6 +27,7 @@ def json_document(facts: Facts) -> bytes:
         "schema": SCHEMA, "kind": "nsm.report", "version": facts.version, "made": time_text(facts.made_us),
         "period": {"from": time_text(period.start_us), "to": time_text(period.stop_us), "zone": period.zone},
         "previous": {"from": time_text(before.start_us), "to": time_text(before.stop_us)},
+        "scope": [{"network": place.network, "name": place.name} for place in facts.scope] or None,
         "redacted": facts.redacted, "summary": summary(facts),
         "score": {"score": facts.score.score, "reason": facts.score.reason},
         "quality": {"watched": facts.quality.watched, "seen": facts.quality.seen, "packets": facts.quality.pkts,
