@@ -195,6 +195,13 @@ class Reader:
         return [{**dict(zip(names, row, strict=True)), "address": shape.bytes_text(row[0]), "local": bool(row[3])}
                 for row in rows]  # fmt: skip
 
+    def messages(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Id (``CHANNEL/NOTICE``) -> (state, last error) of messages of the outbox; without those that it has forgotten."""
+        rows = self._database.all(
+            f"SELECT id, state, error FROM notice WHERE id IN ({','.join('?' * len(ids))})", list(ids)
+        )
+        return {number: (state, error) for number, state, error in rows}
+
     def report_sums(self, wanted: report_sums.Wanted) -> report_sums.Sums:
         """What a report says of traffic and monitoring, from raw rows of one snapshot; QueryError when it takes too long."""
         for _ in range(SNAPSHOTS_MAX):
