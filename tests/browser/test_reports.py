@@ -149,9 +149,15 @@ def test_a_report_is_asked_for_and_scheduled(own_service: Service, new_page: Ope
     call = next(call for call in own_service.control.calls if call[0] == "job")
     assert call[1:3] == ("report", "Last 7 days")
     assert (call[3]["last"], call[3]["formats"], call[3]["zone"]) == ("7d", ["html", "csv"], "UTC")
+    assert (call[3]["scope"], call[3]["mail"]) == ("", False)
+    page.get_by_test_id("report-scope").fill("192.168.1.20, 10.1.0.0/16")
+    page.get_by_test_id("report-mail").check()
     page.get_by_test_id("report-every").fill("every 24h")
     page.get_by_role("button", name="Schedule").click()
     page.get_by_test_id("schedules").get_by_text("every 24h").wait_for()
+    call = next(call for call in own_service.control.calls if call[0] == "add_schedule")
+    assert [part["scope"] for part in call if isinstance(part, dict)] == ["192.168.1.20, 10.1.0.0/16"]
+    assert [part["mail"] for part in call if isinstance(part, dict)] == [True]
 
 
 def test_a_report_is_opened_downloaded_and_removed(own_service: Service, new_page: OpenPage, document: Path) -> None:
