@@ -103,6 +103,7 @@ def test_a_report_is_mailed_once_with_its_page(tmp_path: Path) -> None:
         text, result = made(folder, values_of(box.port), name="daily", scope="192.168.1.20")
         assert "its mail waits to be sent" in text
         assert until(lambda: len(box.mails) == 1)
+        assert until(lambda: one.state("mail")["counts"] == {"sent": 1})
         one.kill()
         one.start()
         assert until(lambda: one.state("mail")["counts"] == {"sent": 1})

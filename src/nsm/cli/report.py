@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from nsm.errors import NsmError
 
 
+def _schema(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        from nsm.report.document import json_schema
+
+        click.echo(json_schema(), nl=False)
+        ctx.exit()
+
+
 @click.command(
     "report",
     short_help="A report of a period as HTML, PDF, JSON or CSV.",
@@ -41,6 +49,14 @@ if TYPE_CHECKING:
 @click.option("--tz", "zone", default="", help="Time zone, for example Europe/Berlin; else that of this machine.")
 @click.option("--short", is_flag=True, help="Only summary, score, alerts and what changed.")
 @click.option("--redact", is_flag=True, help="Pseudonyms in place of names and addresses.")
+@click.option(
+    "--schema",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_schema,
+    help="Print the JSON schema of --format json and end.",
+)
 @click.pass_obj
 def command(context: Context, /, formats: str | None, output_file: str | None, mail: bool, **options: Any) -> None:
     """Write a report from the store; the service need not run. With --mail the service sends it when it runs."""
