@@ -87,7 +87,13 @@ def hosts(facts: Facts) -> Chart | None:
         for address, values in sums.items()
     )  # fmt: skip
     return Chart(
-        "hosts", "heat", "The largest local hosts", _about(facts, "Bytes, darker is more"), _labels(facts), series, size
+        "hosts",
+        "heat",
+        "The largest local hosts",
+        _about(facts, "Bytes, the stronger the colour the more"),
+        _labels(facts),
+        series,
+        size,
     )
 
 

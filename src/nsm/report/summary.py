@@ -42,12 +42,11 @@ def _scope(facts: Facts) -> str:
 def _fine(facts: Facts, grave: list[AlertGroup]) -> str:
     if facts.score.score is None and facts.traffic is None and not facts.alerts.total:
         return "Whether the network is fine is not known: nothing was recorded in this period."
-    worth = "no score" if facts.score.score is None else f"score {facts.score.score} of 100"
-    if facts.scope:
-        worth += " for the whole network"
+    score = "network score" if facts.scope else "score"
+    worth = "no score" if facts.score.score is None else f"{score} {facts.score.score} of 100"
     if grave:
         names = f"{grave[0].signature} ({_cited(grave[0])})"
-        return f"It is not all fine ({worth}): {plural(len(grave), 'grave alert group')} still open, first {names}."
+        return f"It is not all fine ({worth}): {plural(len(grave), 'grave alert group')} open, first {names}."
     if facts.alerts.total:
         return f"No grave alert is open ({worth}); {plural(facts.alerts.total, 'alert')} of all severities came in."
     return f"It looks fine ({worth}): no alert came in."
