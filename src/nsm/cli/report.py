@@ -73,7 +73,7 @@ def command(context: Context, /, formats: str | None, output_file: str | None, m
     facts = _facts(context, options)
     problem = _write_all(context, facts, named, output_file) if output_file is not None else None
     if mail:
-        _mail(context, facts, named)
+        _mail(context, facts, named, f"last {options['last'] or '24h'}" if options["start"] is None else "nsm report")
     context.note(f"{time.perf_counter() - began:.1f} s")
     if problem is not None:
         from nsm.cli.errors import PARTIAL, show
@@ -105,7 +105,7 @@ def _write_all(context: Context, facts: Any, named: tuple[str, ...], output_file
     return problem
 
 
-def _mail(context: Context, facts: Any, named: tuple[str, ...]) -> None:
+def _mail(context: Context, facts: Any, named: tuple[str, ...], name: str) -> None:
     """Keep the report and put its mail into the outbox of the service."""
     import getpass
 
@@ -118,7 +118,7 @@ def _mail(context: Context, facts: Any, named: tuple[str, ...]) -> None:
 
     limits, data = context.section(REPORT), context.data_dir()
     files, problem = written(facts, named, limits.pdf_seconds_max, lambda _form: None, readable=True)
-    kept = keep(Shelf(data), facts, files, name="", who=getpass.getuser(), problem=problem, most=limits.files_max,
+    kept = keep(Shelf(data), facts, files, name=name, who=getpass.getuser(), problem=problem, most=limits.files_max,
                 mailed=True)  # fmt: skip
     try:
         page = str(ask(data, "status")["page"])
