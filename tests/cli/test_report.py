@@ -114,6 +114,7 @@ def test_without_pdf_the_page_is_written_and_the_exit_code_says_partial(
     ("arguments", "code", "said"),
     [
         (("--scope", "10.0.0.0/99", "-o", "x.html"), 2, "not an address, network or name: '10.0.0.0/99'"),
+        (("--scope", "", "-o", "x.html"), 2, "the scope names nothing"),
         (("--scope", "nas", "-o", "x.html"), 2, "no host is called 'nas'"),
         (("--last", "soon", "-o", "x.html"), 2, "not a duration"),
         (("--tz", "Mars/Olympus", "-o", "x.html"), 2, "there is no time zone"),

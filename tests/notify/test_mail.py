@@ -48,6 +48,7 @@ def test_files_are_attached_and_what_is_too_large_or_gone_is_said(tmp_path: Path
         path.write_bytes(b"x" * size)
         files.append(Attachment(name, media, str(path), size))
     (tmp_path / "c.pdf").unlink()
+    files.append(Attachment("d.pdf", "application/pdf", str(tmp_path), 5))
     with mail_receiver() as box:
         chosen = settings(box, attachment_bytes_max=1_000)
         Mail(chosen).send(msgspec.structs.replace(notice(), attachments=tuple(files)))
@@ -59,6 +60,7 @@ def test_files_are_attached_and_what_is_too_large_or_gone_is_said(tmp_path: Path
     assert plain is not None
     assert "b.html is not attached: it has 0.0 MB" in plain.get_content()
     assert "c.pdf is not attached: it is not kept any more" in plain.get_content()
+    assert "d.pdf is not attached: it cannot be read (Is a directory)" in plain.get_content()
 
 
 def test_a_large_file_has_longer_but_never_so_long_that_the_channel_seems_to_hang() -> None:

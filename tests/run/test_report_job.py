@@ -208,6 +208,7 @@ def test_the_supervisor_checks_a_task_without_loading_the_store() -> None:
     "wrong",
     [
         {"scope": "300.1.1.1"},
+        {"scope": " , "},
         {"scope": "x" * 999},
         {"last": "soon"},
         {"last": "9999d"},

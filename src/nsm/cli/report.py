@@ -44,7 +44,7 @@ def _schema(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
 @click.option(
     "-o", "--output", "output_file", metavar="FILE", help="File to write; - for stdout. Not needed with --mail."
 )
-@click.option("--scope", default="", help="Only these hosts and networks: 192.168.1.20,10.1.0.0/16,printer.")
+@click.option("--scope", help="Only these hosts and networks: 192.168.1.20,10.1.0.0/16,printer.")
 @click.option("--mail", is_flag=True, help="Keep it with the reports of the service, which mails it: notify.mail.")
 @click.option("--tz", "zone", default="", help="Time zone, for example Europe/Berlin; else that of this machine.")
 @click.option("--short", is_flag=True, help="Only summary, score, alerts and what changed.")
@@ -137,19 +137,25 @@ def _facts(context: Context, options: dict[str, Any]) -> Any:
     from nsm.report.gather import gather, us_now
     from nsm.report.period import period
     from nsm.report.redact import key_of, redacted
-    from nsm.report.scope import words
     from nsm.report.shelf import Shelf
     from nsm.store.settings import SETTINGS as STORE
 
     now = us_now()
     chosen = period(options["last"], options["start"], options["stop"], now, options["zone"])
     home = context.section(STORE).home_net
-    facts = gather(context.data_dir(), chosen, home, now, short=options["short"], scope=words(options["scope"]))
+    facts = gather(context.data_dir(), chosen, home, now, short=options["short"], scope=_scope(options["scope"]))
     if not options["redact"]:
         return facts
     shelf = Shelf(context.data_dir())
     shelf.make_folder()
     return redacted(facts, key_of(shelf.folder))
+
+
+def _scope(text: str | None) -> tuple[str, ...]:
+    """The words of the option; one that is given and empty (a variable that is not set) is refused, not taken for everything."""
+    from nsm.report.scope import words
+
+    return () if text is None else words(text or ",")
 
 
 def _formats(text: str | None, output_file: str) -> tuple[str, ...]:

@@ -170,8 +170,10 @@ def _attached(notice: Notice, bytes_max: int) -> tuple[list[tuple[Attachment, by
         try:
             with Path(one.path).open("rb") as stream:
                 data = stream.read(bytes_max + 1)
-        except OSError:
-            left_out.append(f"{one.name} is not attached: it is not kept any more")
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            why = "it is not kept any more" if gone else f"it cannot be read ({error.strerror})"
+            left_out.append(f"{one.name} is not attached: {why}")
             continue
         if len(data) > bytes_max:
             left_out.append(f"{one.name} is not attached: it has {one.size_bytes / 1e6:.1f} MB,"

@@ -37,8 +37,13 @@ class Place(msgspec.Struct, frozen=True):
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The parts of ``192.168.1.20,10.1.0.0/16,printer``, addresses in their usual form, each once; QueryError when malformed."""
+    """The parts of ``192.168.1.20,10.1.0.0/16,printer``, addresses in their usual form, each once; () for an empty text.
+
+    QueryError when malformed, also when there are commas alone: what was meant to be restricted never becomes everything.
+    """
     found = dict.fromkeys(_usual(part.strip()) for part in text.split(",") if part.strip())
+    if text.strip() and not found:
+        raise QueryError("the scope names nothing", where="scope", mend=MEND)
     if len(found) > PARTS_MAX:
         raise QueryError(
             f"a scope has at most {PARTS_MAX} parts", where="scope", mend="networks in place of their hosts"
