@@ -3,6 +3,7 @@
     python bench/report.py                           ten million flows, about a minute and a half
     python bench/report.py --rows 1000000
     python bench/report.py --store DIR               of a store that is there already
+    python bench/report.py --scope 10.0.0.0/24       of some hosts alone
 
 The flows are those of bench/store.py: 2,000 local hosts, 200,000 remote ones, one day.
 """
@@ -27,16 +28,17 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--store", type=Path, help="a store made by this before; else one is made and removed")
     parser.add_argument("--keep", type=Path, help="where to make the store, which then stays")
+    parser.add_argument("--scope", default="", help="as of nsm report")
     options = parser.parse_args()
     if options.store or options.keep:
         folder = options.store or options.keep
         if options.keep:
             fill(folder, options.rows)
-        measure(folder)
+        measure(folder, options.scope)
         return
     with tempfile.TemporaryDirectory(prefix="bench-report-") as name:
         fill(Path(name), options.rows)
-        measure(Path(name))
+        measure(Path(name), options.scope)
 
 
 def fill(folder: Path, rows: int) -> None:
@@ -46,7 +48,7 @@ def fill(folder: Path, rows: int) -> None:
     print(f"{'storing the flows':<40} {store.load(folder, rows):>10.1f} s", flush=True)
 
 
-def measure(folder: Path) -> None:
+def measure(folder: Path, scope: str) -> None:
     """Gather and write, and say what each took."""
     import store
 
@@ -54,12 +56,13 @@ def measure(folder: Path) -> None:
     from nsm.report.pdf import missing
     from nsm.report.period import US, Period
     from nsm.report.render import render
+    from nsm.report.scope import words
     from nsm.store.settings import StoreSettings
 
     start = store.START_S * US
     period = Period(start, start + store.DAY_S * US, "Europe/Berlin")
     began = time.perf_counter()
-    facts = gather(folder, period, StoreSettings().home_net, period.stop_us)
+    facts = gather(folder, period, StoreSettings().home_net, period.stop_us, scope=words(scope))
     took = whole = time.perf_counter() - began
     flows = facts.traffic.totals.flows if facts.traffic is not None else 0
     print(f"{f'gathering the facts of {flows:,} flows':<40} {took:>10.2f} s", flush=True)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from nsm.cli import main
 from nsm.report import pdf as of_pdf
+from nsm.store.notices import NoticeStore
 from tests.report.kit import build
 
 Run = Callable[..., tuple[int, str, str]]
@@ -66,6 +67,37 @@ def test_pseudonyms_and_the_short_form(run: Run, home: Path) -> None:
     assert "Appendix" not in made
 
 
+def test_a_report_of_some_hosts(run: Run, home: Path) -> None:
+    assert run("report", *DAY, "--scope", "desk, 198.51.100.0/24", "-o", "day.json")[0] == 0
+    made = json.loads((home / "day.json").read_bytes())
+    assert [part["network"] for part in made["scope"]] == ["192.168.1.20", "198.51.100.0/24"]
+    assert [group["alert_ids"] for group in made["alerts"]] == [["A4"]]
+
+
+def test_a_report_is_put_into_the_outbox_of_the_service(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = run("report", *DAY, "--mail")
+    assert code == 2
+    assert "no mail channel is set" in err
+    assert "nsm config set notify.mail.host" in err
+    for name, value in (("HOST", "mail.lan"), ("SENDER", "nsm@b.org"), ("TO", "c@d.org")):
+        monkeypatch.setenv(f"NSM_NOTIFY__MAIL__{name}", value)
+    code, _, err = run("report", *DAY, "--mail", "--short")
+    assert code == 0, err
+    assert "the service does not run: it sends the mail when it does" in err
+    assert "its mail waits to be sent" in err
+    outbox = NoticeStore(folder)
+    taken = outbox.take("mail")
+    outbox.close()
+    assert taken is not None
+    assert taken.notice.title.startswith(
+        "Report, 2025-10-26 00:00 +02:00 to 2025-10-27 00:00 +01:00: 1 grave alert group open"
+    )
+    assert [Path(one.path).suffix for one in taken.notice.attachments] == [".html"]
+    assert Path(taken.notice.attachments[0].path).exists()
+
+
 def test_without_pdf_the_page_is_written_and_the_exit_code_says_partial(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +113,9 @@ def test_without_pdf_the_page_is_written_and_the_exit_code_says_partial(
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
+        (("--scope", "10.0.0.0/99", "-o", "x.html"), 2, "not an address, network or name: '10.0.0.0/99'"),
+        (("--scope", "", "-o", "x.html"), 2, "the scope names nothing"),
+        (("--scope", "nas", "-o", "x.html"), 2, "no host is called 'nas'"),
         (("--last", "soon", "-o", "x.html"), 2, "not a duration"),
         (("--tz", "Mars/Olympus", "-o", "x.html"), 2, "there is no time zone"),
         (("--format", "docx", "-o", "x.html"), 2, "there is no format 'docx'"),

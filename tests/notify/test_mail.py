@@ -6,10 +6,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from nsm.errors import DeliveryError, PartlyDeliveredError
-from nsm.notify.mail import SPEC, Mail, MailSettings
+from nsm.model.notice import Attachment
+from nsm.notify.mail import SPEC, Mail, MailSettings, longest
+from nsm.run.notice_courier import HANGS_S
 from tests.notify.notices import HOSTILE, alert, notice
 from tests.notify.receivers import Mailbox, mail_receiver, refused_port
 
@@ -32,6 +35,42 @@ def test_a_mail_has_plain_text_and_plain_html() -> None:
     for body in (plain.get_content(), rich.get_content()):
         assert "laptop-7 tried 214 ports on nas." in body
         assert "Ask the owner." in body
+
+
+def test_files_are_attached_and_what_is_too_large_or_gone_is_said(tmp_path: Path) -> None:
+    files = []
+    for name, media, size in (
+        ("a.pdf", "application/pdf", 1_000),
+        ("b.html", "text/html", 1_001),
+        ("c.pdf", "application/pdf", 5),
+    ):
+        path = tmp_path / name
+        path.write_bytes(b"x" * size)
+        files.append(Attachment(name, media, str(path), size))
+    (tmp_path / "c.pdf").unlink()
+    files.append(Attachment("d.pdf", "application/pdf", str(tmp_path), 5))
+    with mail_receiver() as box:
+        chosen = settings(box, attachment_bytes_max=1_000)
+        Mail(chosen).send(msgspec.structs.replace(notice(), attachments=tuple(files)))
+    (mail,) = box.mails
+    (attached,) = mail.iter_attachments()
+    assert (attached.get_filename(), attached.get_content_type()) == ("a.pdf", "application/pdf")
+    assert attached.get_content() == b"x" * 1_000
+    plain = mail.get_body(("plain",))
+    assert plain is not None
+    assert "b.html is not attached: it has 0.0 MB" in plain.get_content()
+    assert "c.pdf is not attached: it is not kept any more" in plain.get_content()
+    assert "d.pdf is not attached: it cannot be read (Is a directory)" in plain.get_content()
+
+
+def test_a_large_file_has_longer_but_never_so_long_that_the_channel_seems_to_hang() -> None:
+    chosen = MailSettings(attachment_bytes_max=10_000_000, timeout_s=20)
+    sizes = (0, 1_000_000, 10_000_000, 10_000_001)
+    seconds = [longest(msgspec.structs.replace(notice(), attachments=(Attachment("a", "text/html", "a", size),)), chosen)
+               for size in sizes]  # fmt: skip
+    assert seconds[0] == seconds[3] == 20
+    assert 25 < seconds[1] < 26
+    assert seconds[2] < HANGS_S
 
 
 def test_what_strangers_name_stays_text() -> None:

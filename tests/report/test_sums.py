@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from nsm.iana import PROTO_NAMES
 from nsm.model.address import Networks
 from nsm.report.gather import _before, gather
+from nsm.report.html import page
 from nsm.report.period import MINUTE_US, US, Period
 from nsm.report.table import tables
 from nsm.store.reader import Reader
@@ -44,6 +46,18 @@ def inside(row: dict[str, Any], made: Period) -> bool:
     return bool(made.start_us <= row["ts"] < made.stop_us)
 
 
+SCOPES = st.lists(
+    st.sampled_from(["10.0.0.3", "10.0.0.4/31", "10.0.0.0/8", "2001:db8::5", "2001:db8::/125", "203.0.113.0/24", "2000::/3"]),
+    max_size=3, unique=True,
+).map(tuple)  # fmt: skip
+
+
+def within(row: dict[str, Any], scope: tuple[str, ...]) -> bool:
+    """Is one side of a flow in the scope? As the standard library has it."""
+    sides = [ipaddress.ip_address(row[side]) for side in ("src", "dst")]
+    return not scope or any(side in ipaddress.ip_network(part) for side in sides for part in scope)
+
+
 def total(rows: list[dict[str, Any]]) -> tuple[int, int, int]:
     return (len(rows), sum(row["pkts_s"] + row["pkts_c"] for row in rows),
             sum(row["bytes_s"] + row["bytes_c"] for row in rows))  # fmt: skip
@@ -52,14 +66,17 @@ def total(rows: list[dict[str, Any]]) -> tuple[int, int, int]:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.integers(0, SPAN_S // 60 - 2), minutes=st.integers(2, SPAN_S // 60),
-    zone=st.sampled_from(["UTC", "Asia/Kathmandu"]),
+    zone=st.sampled_from(["UTC", "Asia/Kathmandu"]), scope=SCOPES,
 )  # fmt: skip
-def test_every_table_of_traffic_equals_raw_rows(random_store: Path, start: int, minutes: int, zone: str) -> None:
+def test_every_table_of_traffic_equals_raw_rows(
+    random_store: Path, start: int, minutes: int, zone: str, scope: tuple[str, ...]
+) -> None:
     first = HOUR_S * US + start * MINUTE_US
     made = Period(first, first + minutes * MINUTE_US, zone)
-    found = gather(random_store, made, HOME, made.stop_us)
-    rows = [row for row in raw_rows(random_store) if inside(row, made)]
-    assert found.traffic is not None or not rows
+    found = gather(random_store, made, HOME, made.stop_us, scope=scope)
+    everything = [row for row in raw_rows(random_store) if inside(row, made)]
+    rows = [row for row in everything if within(row, scope)]
+    assert (found.traffic is not None) == bool(everything)
     if found.traffic is None:
         return
     shown = {table.name: table.rows for table in tables(found)}
@@ -107,6 +124,22 @@ def test_the_period_before_comes_from_rollups_and_equals_raw_rows(random_store: 
     assert found.before.apps == dict(by_app)
 
 
+@pytest.mark.parametrize("scope", [("10.0.0.3",), ("2001:db8::/125", "10.0.0.1"), ("203.0.113.1",)])
+def test_the_period_before_of_a_scope_comes_from_raw_rows(random_store: Path, scope: tuple[str, ...]) -> None:
+    middle = HOUR_S * US + 270 * MINUTE_US
+    made = Period(middle, middle + 137 * MINUTE_US)
+    before = gather(random_store, made, HOME, made.stop_us, scope=scope).before
+    rows = [row for row in raw_rows(random_store) if inside(row, made.previous()) and within(row, scope)]
+    assert before.totals is not None
+    assert (before.totals.flows, before.totals.pkts, before.totals.bytes) == total(rows)
+    by_app = Counter[str]()
+    for row in rows:
+        by_app[row["app"]] += row["bytes_s"] + row["bytes_c"]
+    assert before.apps == dict(by_app)
+    early = Period(HOUR_S * US + 60 * MINUTE_US, HOUR_S * US + 180 * MINUTE_US)
+    assert gather(random_store, early, HOME, early.stop_us, scope=scope).before.totals is None
+
+
 def test_sums_stand_in_where_rows_are_not_kept_any_more(random_store: Path) -> None:
     made = Period(HOUR_S * US + 60 * MINUTE_US, HOUR_S * US + 240 * MINUTE_US)
     reader = Reader(random_store)
@@ -142,6 +175,9 @@ def test_too_many_hosts_for_memory_are_taken_from_rollups(random_store: Path, mo
     assert found.traffic.hosts
     (table,) = [table for table in tables(found) if table.name == "hosts_local"]
     assert "too many addresses" in table.note
+    scoped = gather(random_store, made, HOME, made.stop_us, scope=("10.0.0.3",))
+    assert not {table.name for table in tables(scoped)} & {"hosts_local", "hosts_external"}
+    assert "Hosts: not measured" in page(scoped)
 
 
 def test_an_empty_time_has_no_rows_and_no_error(random_store: Path) -> None:

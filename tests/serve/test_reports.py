@@ -6,10 +6,14 @@ import re
 from collections.abc import Iterator
 
 import httpx
+import msgspec
 import pytest
 
+from nsm.model.finding import Severity
+from nsm.model.notice import Notice
 from nsm.report.html import page
-from nsm.report.shelf import About, Shelf
+from nsm.report.shelf import About, Shelf, notice_of_report
+from nsm.store.notices import NoticeStore
 from tests.report.kit import build, facts_of
 from tests.serve.kit import PASSWORD, Service
 
@@ -43,10 +47,41 @@ def test_making_one_starts_a_job(service: Service, http: httpx.Client) -> None:
             "zone": "Europe/Berlin",
             "short": False,
             "redact": False,
+            "scope": "",
+            "mail": False,
         },
         "admin",
     )
     assert http.post("/api/v1/reports", json={"formats": ["docx"]}).status_code == 400
+
+
+def test_scope_and_mail_are_handed_on_and_bounded(service: Service, http: httpx.Client) -> None:
+    assert http.post("/api/v1/reports", json={"scope": "10.0.0.0/8", "mail": True}).status_code == 200
+    task = service.control.calls[-1][3]
+    assert (task["scope"], task["mail"]) == ("10.0.0.0/8", True)
+    assert http.post("/api/v1/reports", json={"scope": "x" * 2_001}).status_code == 400
+    assert http.post("/api/v1/reports", json={"mail": "yes"}).status_code == 400
+
+
+def test_how_the_mail_of_a_report_went_is_listed(service: Service, kept: Shelf, http: httpx.Client) -> None:
+    def listed() -> tuple[str, str]:
+        (item,) = http.get("/api/v1/reports").json()["items"]
+        return item["mail"], item["mail_error"]
+
+    assert listed() == ("", "")
+    found = kept.about(ID)
+    assert found is not None
+    kept.keep(msgspec.structs.replace(found, mailed=True), {"html": b"x"}, 9)
+    assert listed() == ("", "")  # the outbox has forgotten it
+    outbox = NoticeStore(service.store.directory)
+    made = Notice(id=notice_of_report(ID), kind="report", title="t", severity=Severity.INFO, ts=1, sensor="s")
+    outbox.put("mail", made, (), 9)
+    assert listed() == ("waiting", "")
+    taken = outbox.take("mail")
+    assert taken is not None
+    outbox.end(taken.id, "dead", "mail: the server answered 554")
+    outbox.close()
+    assert listed() == ("dead", "mail: the server answered 554")
 
 
 def test_they_are_listed_and_served(kept: Shelf, http: httpx.Client, document: bytes) -> None:

@@ -30,10 +30,20 @@ class Part(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
 
 
+class Attachment(msgspec.Struct, frozen=True):
+    """A file that goes with a message: its name for the receiver, its media type, where it lies, its size."""
+
+    name: str
+    media: str
+    path: str
+    size_bytes: int
+
+
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """``id`` names it for ever: an endpoint that gets it twice can tell. ``kind``: alert, summary, daily, unsure, test.
+    """``id`` names it for ever: an endpoint that gets it twice can tell. ``kind``: alert, summary, daily, report, unsure, test.
 
     ``alerts`` are those it is about, at most ``MAX`` of ``run.notice_words``; ``more`` how many were left out.
+    ``attachments``: for channels that can carry files; they are read when it is sent.
     """
 
     id: str
@@ -46,6 +56,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     alerts: tuple[Alert, ...] = ()
     more: int = 0
     link: str = ""
+    attachments: tuple[Attachment, ...] = ()
 
     @property
     def text(self) -> str:

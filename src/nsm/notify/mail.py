@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -17,10 +18,13 @@ import msgspec
 from nsm.bounded.deadline import deadline
 from nsm.errors import DeliveryError, PartlyDeliveredError
 from nsm.model.interfaces import Channel, ChannelSpec
-from nsm.model.notice import Notice
+from nsm.model.notice import Attachment, Notice, Part
 from nsm.settings.section import Secret
 
 PORTS: Final = {"tls": 465, "starttls": 587, "none": 25}  # RFC 8314, RFC 6409, RFC 5321
+BASE64: Final = 4 / 3 * 78 / 76  # RFC 2045, section 6.8: lines of 76 characters
+SLOW_BYTES_S: Final = 250_000.0  # ours: 2 Mbit/s, a slow line upwards
+SECONDS_MAX: Final = 85.0  # ours: below HANGS_S of run/notice_courier.py
 LOCAL: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -46,7 +50,9 @@ class MailSettings(msgspec.Struct, frozen=True):
     severity_min: Literal["", "info", "low", "medium", "high", "critical"] = ""
     """Another least severity for this channel; empty: that of notify."""
     timeout_s: Annotated[float, msgspec.Meta(ge=0.1, le=60)] = 20.0
-    """The longest a delivery may take."""
+    """The longest a delivery may take; what is attached has a second more for each 250 kB."""
+    attachment_bytes_max: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 5_000_000
+    """Larger files are not attached: the mail says where they are. Many servers refuse mails above 10 MB."""
 
     def __post_init__(self) -> None:
         """ValueError for what cannot be sent, or would show the password on the way."""
@@ -73,14 +79,15 @@ class Mail:
         """
         settings = self._settings
         held: list[smtplib.SMTP] = []
-        with _told(settings), deadline(settings.timeout_s, lambda: held[0].sock if held else None):
+        made = message(notice, settings)
+        with _told(settings), deadline(longest(notice, settings), lambda: held[0].sock if held else None):
             server = self._server(held)
             try:
                 if settings.security == "starttls":
                     server.starttls(context=self._context())
                 if settings.user:
                     server.login(settings.user, settings.password)
-                refused = server.send_message(message(notice, settings))
+                refused = server.send_message(made)
             finally:
                 server.close()
         if refused:
@@ -131,8 +138,15 @@ def _told(settings: MailSettings) -> Iterator[None]:
         raise DeliveryError(f"mail: {(error.strerror or type(error).__name__).lower()}") from None
 
 
+def longest(notice: Notice, settings: MailSettings) -> float:
+    """Seconds that a delivery may take; below those after which a courier is said to hang."""
+    attached = sum(one.size_bytes for one in notice.attachments if one.size_bytes <= settings.attachment_bytes_max)
+    return min(SECONDS_MAX, settings.timeout_s + attached * BASE64 / SLOW_BYTES_S)
+
+
 def message(notice: Notice, settings: MailSettings) -> EmailMessage:
     """The mail; its Message-ID is that of the notice, so a repetition can be told."""
+    files, notice = _attached(notice, settings.attachment_bytes_max)
     made = EmailMessage()
     made["Subject"] = f"[nsm {notice.sensor}] {notice.title}"[:200]
     made["From"], made["To"] = settings.sender, ", ".join(settings.to)
@@ -141,7 +155,34 @@ def message(notice: Notice, settings: MailSettings) -> EmailMessage:
     made["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer of an absent person comes back
     made.set_content(notice.text)
     made.add_alternative(as_html(notice), subtype="html")
+    for one, data in files:
+        main, _, sub = one.media.partition("/")
+        # Texts of ours are UTF-8; said in the header too, for readers that do not look inside.
+        params = {"charset": "utf-8"} if main == "text" else {}
+        made.add_attachment(data, maintype=main, subtype=sub, filename=one.name, params=params)
     return made
+
+
+def _attached(notice: Notice, bytes_max: int) -> tuple[list[tuple[Attachment, bytes]], Notice]:
+    """(what is attached with its bytes, the message with a word on what is not): a mail is better than none."""
+    files, left_out = list[tuple[Attachment, bytes]](), list[str]()
+    for one in notice.attachments:
+        try:
+            with Path(one.path).open("rb") as stream:
+                data = stream.read(bytes_max + 1)
+        except OSError as error:
+            gone = isinstance(error, FileNotFoundError)
+            why = "it is not kept any more" if gone else f"it cannot be read ({error.strerror})"
+            left_out.append(f"{one.name} is not attached: {why}")
+            continue
+        if len(data) > bytes_max:
+            left_out.append(f"{one.name} is not attached: it has {one.size_bytes / 1e6:.1f} MB,"
+                            f" and notify.mail.attachment_bytes_max allows {bytes_max / 1e6:.1f} MB")  # fmt: skip
+        else:
+            files.append((one, data))
+    if not left_out:
+        return files, notice
+    return files, msgspec.structs.replace(notice, parts=(*notice.parts, Part("Not attached", tuple(left_out))))
 
 
 def as_html(notice: Notice) -> str:

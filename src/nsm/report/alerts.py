@@ -13,6 +13,7 @@ from nsm.model.finding import SEVERITY_WORDS, Explain
 from nsm.report.facts import AlertFacts, AlertGroup, Quality, ScoreFacts
 from nsm.report.period import DAY_US, HOUR_US, US, Period
 from nsm.report.quality import between
+from nsm.store.queryspec import Node
 from nsm.store.reader import AlertFilter, Reader
 from nsm.store.report_sums import Minute
 
@@ -26,18 +27,21 @@ TREND_POINTS_MAX: Final = 100
 Item = dict[str, Any]
 
 
-def fetch(reader: Reader, period: Period) -> tuple[list[Item], dict[str, int]]:
-    """(alerts last seen in the period or the week before it, newest first, at most 10,000; totals of the period)."""
+def fetch(reader: Reader, period: Period, where: Node | None = None) -> tuple[list[Item], dict[str, int]]:
+    """(alerts last seen in the period or the week before it, newest first, at most 10,000; totals of the period).
+
+    ``where``: a condition that they fulfil; None: all.
+    """
     ends = (period.start_us - BACK_US, period.stop_us)
     found: list[Item] = []
     after: str | None = None
     while len(found) < ALERTS_MAX:
-        page = reader.alerts(AlertFilter(start_us=ends[0], stop_us=ends[1], limit=PAGE, after=after))
+        page = reader.alerts(AlertFilter(where=where, start_us=ends[0], stop_us=ends[1], limit=PAGE, after=after))
         found += page.items
         after = page.next
         if after is None:
             break
-    page = reader.alerts(AlertFilter(start_us=period.start_us, stop_us=period.stop_us, limit=1))
+    page = reader.alerts(AlertFilter(where=where, start_us=period.start_us, stop_us=period.stop_us, limit=1))
     severities = {word: page.by_severity.get(word, 0) for word in reversed(SEVERITY_WORDS)}
     return found, {
         "total": page.total,

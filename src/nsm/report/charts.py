@@ -9,6 +9,7 @@ from typing import Final
 from nsm.report.colours import FAMILIES, family
 from nsm.report.facts import Facts
 from nsm.report.numbers import count, share, size
+from nsm.report.scope import said
 from nsm.report.svg import Chart, Series
 from nsm.report.table import period_text
 
@@ -86,7 +87,13 @@ def hosts(facts: Facts) -> Chart | None:
         for address, values in sums.items()
     )  # fmt: skip
     return Chart(
-        "hosts", "heat", "The largest local hosts", _about(facts, "Bytes, darker is more"), _labels(facts), series, size
+        "hosts",
+        "heat",
+        "The largest local hosts",
+        _about(facts, "Bytes, the stronger the colour the more"),
+        _labels(facts),
+        series,
+        size,
     )
 
 
@@ -114,7 +121,7 @@ def score(facts: Facts) -> Chart | None:
         return None
     values = tuple(float(value) if value is not None else None for _, value in facts.score.trend)
     labels = tuple(facts.period.label(us) for us, _ in facts.score.trend)
-    return Chart("score", "line", "Score", _about(facts, "The score at the end of each step"), labels,
+    return Chart("score", "line", "Score", _about(facts, "The score at the end of each step", of_all=True), labels,
                  (Series("score", "accent", values),), count, 100)  # fmt: skip
 
 
@@ -128,7 +135,7 @@ def coverage(facts: Facts) -> Chart | None:
         for _, _, pkts, drops in facts.quality.by_step
     )
     series = (Series("watched", "series-teal", watched), Series("packets lost", "high-fill", lost))
-    return Chart("coverage", "heat", "Coverage", _about(facts, "Share of the time watched, share of packets lost"),
+    return Chart("coverage", "heat", "Coverage", _about(facts, "Share of the time watched, share of packets lost", of_all=True),
                  _labels(facts), series, share, 1.0)  # fmt: skip
 
 
@@ -141,5 +148,7 @@ def _labels(facts: Facts) -> tuple[str, ...]:
     return tuple(facts.period.label(start) for start, _ in facts.period.steps())
 
 
-def _about(facts: Facts, what: str) -> str:
-    return f"{what}, by {facts.period.unit}, {period_text(facts.period)}"
+def _about(facts: Facts, what: str, *, of_all: bool = False) -> str:
+    """``of_all``: the figures know no scope."""
+    place = f", {'whole network' if of_all else said(facts.scope)}" if facts.scope else ""
+    return f"{what}, by {facts.period.unit}, {period_text(facts.period)}{place}"

@@ -9,12 +9,13 @@ import msgspec
 
 from nsm.model.finding import Explain
 from nsm.report.period import Period
+from nsm.report.scope import Place
 from nsm.store.records import Gap
 from nsm.store.report_sums import HostStep, HostSum, Minute, NearMisses, ServiceSum, Slice
 
 
 class Totals(msgspec.Struct, frozen=True):
-    """Sums of a period. From raw rows for the period itself, from sums by the minute for the one before."""
+    """Sums of a period. From raw rows for the period itself and for any scope, else from sums by the minute for the one before."""
 
     flows: int
     pkts: int
@@ -117,7 +118,7 @@ class Quality(msgspec.Struct, frozen=True):
 
 
 class Traffic(msgspec.Struct, frozen=True):
-    """Flows that ended in the period; ``hosts_exact`` is false when the hosts come from rollups."""
+    """Flows that ended in the period. ``hosts_exact`` is false when the hosts come from rollups; of a scope there are none then."""
 
     totals: Totals
     failed: int
@@ -143,11 +144,15 @@ class Before(msgspec.Struct, frozen=True):
 
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
-    """A report's content. ``subject``: what it is about, when not this network: a capture."""
+    """A report's content. ``subject``: what it is about, when not this network: a capture.
+
+    With a ``scope``: of what has one side in it; score, quality and near misses are always of it all.
+    """
 
     version: str
     made_us: int
     period: Period
+    scope: tuple[Place, ...] = ()
     names: dict[str, str]
     alerts: AlertFacts
     score: ScoreFacts

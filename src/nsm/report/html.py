@@ -18,11 +18,13 @@ from nsm.report import charts
 from nsm.report.colours import declarations
 from nsm.report.facts import Facts
 from nsm.report.parts import ROWS_MAX, text
+from nsm.report.scope import said
 from nsm.report.sections import SECTIONS, SHORT
 from nsm.report.svg import Chart, style_rules
 from nsm.report.table import cut, period_text, tables
 
 BYTES_MAX: Final = 1_500_000  # of a report with 1,000 rows
+SCOPE: Final = "Only what has one side in this scope; what is of the whole network says so."
 POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'"
 
 
@@ -31,20 +33,21 @@ def page(facts: Facts, *, rows_max: int = ROWS_MAX) -> str:
     made = {one.name: cut(one, rows_max) for one in tables(facts)}
     chosen = {name: SECTIONS[name] for name in (SHORT if facts.short else SECTIONS)}
     body = "".join(
-        f'<section id="{name}"><h2>{title}</h2>{write(facts, made)}</section>'
-        for name, (title, write) in chosen.items()
+        f'<section id="{name}"><h2>{head}</h2>{write(facts, made)}</section>' for name, (head, write) in chosen.items()
     )
     style, script = style_sheet(), _asset("report.js")
     policy = f"{POLICY}; style-src {_hashed(style)}; script-src {_hashed(script)}"
-    title = f"Network report, {period_text(facts.period)}"
-    about = " · ".join(filter(None, (facts.subject, period_text(facts.period))))
-    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, (title, _) in chosen.items())
+    about = f"Network report of {said(facts.scope)}" if facts.scope else "Network report"
+    title = f"{about}, {period_text(facts.period)}"
+    scope = f"<p>{text(SCOPE)}</p>" if facts.scope else ""
+    when = " · ".join(filter(None, (facts.subject, period_text(facts.period))))
+    links = "".join(f'<li><a href="#{name}">{head}</a></li>' for name, (head, _) in chosen.items())
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">'
         f'<meta name="referrer" content="no-referrer"><title>{text(title)}</title><style>{style}</style></head>'
-        f"<body><header><h1>Network report</h1><p>{text(about)}</p>"
+        f"<body><header><h1>{text(about)}</h1><p>{text(when)}</p>{scope}"
         f'<nav aria-label="Sections"><ul>{links}</ul></nav></header><main>{body}</main>{_foot(facts)}'
         f'<script type="application/json" id="chart-data">{chart_data(_charts(facts))}</script>'
         f"<script>{script}</script></body></html>\n"

@@ -15,6 +15,8 @@ from nsm.report.table import NUMBERS, Column, Table
 from nsm.store.moments import time_text
 
 IDS_SHOWN: Final = 3
+WORD_MAX: Final = 17  # of a hardware address
+WHOLE_ROWS_MAX: Final = 12  # ours: a table with so many is not worth being parted between two sheets of paper
 ROWS_MAX: Final = 1_000  # of a table in the page; the CSV has all
 SHAPES: Final = {
     "info": '<circle cx="5" cy="5" r="3.5" fill="none" stroke-width="2"/>',
@@ -55,7 +57,8 @@ def table(of: Table, period: Period, *, rows: int = ROWS_MAX, empty: str = "None
         note += f" {len(shown):,} of {len(of.rows):,} rows; {full}."
     said = f'<p class="note">{note.strip()}</p>' if note else ""
     return (
-        f'<div class="scroll" tabindex="0" role="group" aria-label="{text(of.title)}"><table data-sort="{of.name}">'
+        f'<div class="scroll{" whole" if len(shown) <= WHOLE_ROWS_MAX else ""}" tabindex="0" role="group"'
+        f' aria-label="{text(of.title)}"><table data-sort="{of.name}">'
         f"<caption>{text(of.title)}</caption><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>{said}"
     )
 
@@ -85,7 +88,8 @@ def _cell(column: Column, value: Any, period: Period, unit: Any) -> str:
         case "ids":
             return f'<td class="mono">{ids(value)}</td>'
         case _:
-            kept = _class(column) or ' class="t"'
+            word = str(value)  # an address or a number of a device is not broken in two
+            kept = _class(column) or (' class="w"' if len(word) <= WORD_MAX and " " not in word else ' class="t"')
             return f"<td{kept}>{text(value)}</td>"
 
 
@@ -108,6 +112,7 @@ def figure(chart: Chart | None, why_not: str) -> str:
         )
         legend = f'<ul class="legend">{items}</ul>'
     return (
-        f'<figure data-chart="{chart.name}">{draw(chart)}{legend}<output></output>'
+        f'<figure data-chart="{chart.name}"><div class="wide" tabindex="0" role="group" aria-label="{text(chart.title)}">'
+        f"{draw(chart)}</div>{legend}<output></output>"
         f"<figcaption>{text(chart.desc)}</figcaption></figure>"
     )

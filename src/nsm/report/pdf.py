@@ -74,7 +74,7 @@ def main() -> None:
     import weasyprint
 
     document = weasyprint.HTML(string=sys.stdin.buffer.read().decode(), url_fetcher=refuse)
-    sys.stdout.buffer.write(document.write_pdf(pdf_identifier=b"nsm"))
+    sys.stdout.buffer.write(document.write_pdf(pdf_identifier=b"nsm", pdf_tags=True))
 
 
 if __name__ == "__main__":

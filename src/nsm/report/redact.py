@@ -43,7 +43,8 @@ def key_of(folder: Path) -> bytes:
 
 def redacted(facts: Facts, key: bytes) -> Facts:
     """The same facts with pseudonyms in place of addresses, hardware addresses and known names, in every text."""
-    said = (*facts.names.values(), *(one.name for one in facts.hosts_new), *_targets(facts))
+    said = (*facts.names.values(), *(one.name for one in facts.hosts_new), *_targets(facts),
+            *(place.name for place in facts.scope))  # fmt: skip
     names = sorted({name for name in said if name}, key=len)
     known = re.compile("|".join(rf"(?<!\w){re.escape(name)}(?!\w)" for name in reversed(names))) if names else None
 

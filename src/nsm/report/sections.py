@@ -9,7 +9,7 @@ from nsm.report import charts, numbers
 from nsm.report.facts import AlertGroup, Facts
 from nsm.report.parts import badge, figure, ids, moment, table, text
 from nsm.report.summary import summary
-from nsm.report.table import Table, narrow
+from nsm.report.table import OF_ALL, Table, narrow
 
 GROUPS_EXPLAINED: Final = 25  # ours: beyond, a reader wants the table
 ROWS_SHOWN: Final = 10
@@ -27,7 +27,9 @@ def _summary(facts: Facts, _tables: Tables) -> str:
 def _score(facts: Facts, tables: Tables) -> str:
     made = facts.score
     worth = (
-        f"{made.score} <small>of 100 at the end of the period</small>" if made.score is not None else text(made.reason)
+        f"{made.score} <small>of 100 at the end of the period{', whole network' if facts.scope else ''}</small>"
+        if made.score is not None
+        else text(made.reason)
     )
     trend = figure(charts.score(facts), "A trend needs at least three points at which there was a score.")
     deductions = table(tables["deductions"], facts.period, empty="Nothing is taken from the score.")
@@ -105,7 +107,10 @@ def _traffic(facts: Facts, tables: Tables) -> str:
     parts += [table(tables[name], facts.period, rows=ROWS_SHOWN, full=FULL) for name in ("applications", "protocols")]
     parts.append(figure(charts.hosts(facts), "No local host was seen in a flow."))
     for name in ("hosts_local", "hosts_external", "ports"):
-        parts.append(table(tables[name], facts.period, rows=ROWS_SHOWN, full=FULL))
+        if name in tables:
+            parts.append(table(tables[name], facts.period, rows=ROWS_SHOWN, full=FULL))
+    if "hosts_local" not in tables:
+        parts.append("<p>Hosts: not measured, for there were too many addresses to count all.</p>")
     return "".join(parts)
 
 
@@ -133,7 +138,9 @@ def _quality(facts: Facts, tables: Tables) -> str:
     facts_list = "".join(f"<li><b>{value}</b> {words}</li>" for words, value in items)
     strip = figure(charts.coverage(facts), "Coverage was not measured: no seconds of packets are kept of this period.")
     empty = "Not measured." if quality.watched is None else "There were none."
-    return f'<ul class="facts">{facts_list}</ul>{strip}{table(tables["blind"], facts.period, rows=50, full=FULL, empty=empty)}'
+    note = f'<p class="note">{OF_ALL} {WHY_ALL}</p>' if facts.scope else ""
+    blind = table(tables["blind"], facts.period, rows=50, full=FULL, empty=empty)
+    return f'{note}<ul class="facts">{facts_list}</ul>{strip}{blind}'
 
 
 def _compared(facts: Facts, tables: Tables) -> str:
@@ -142,7 +149,7 @@ def _compared(facts: Facts, tables: Tables) -> str:
         f"The period before: {moment(before.start_us, before)} to {moment(before.stop_us, before)}, of the same length."
     )
     if facts.before.totals is None:
-        said += " It was not measured: the store begins later."
+        said += f" It was not measured: {'flows are kept from a later time on' if facts.scope else 'the store begins later'}."
     return f"<p>{said}</p>{table(tables['compared'], facts.period)}"
 
 
@@ -154,12 +161,21 @@ def _appendix(facts: Facts, tables: Tables) -> str:
     settings = table(tables["settings"], facts.period, empty="No alert was made yet, so no settings were noted.")
     method = "".join(f"<li>{text(sentence)}</li>" for sentence in METHOD)
     words = "".join(f"<dt><b>{word}</b></dt><dd>{meaning}</dd>" for word, meaning in GLOSSARY.items())
+    scope = ""
+    if facts.scope:
+        places = "".join(f"<li>{text(place.text)}</li>" for place in facts.scope)
+        scope = f"<h3>Scope</h3><ul>{places}</ul><p>{SCOPE_METHOD}</p>"
     return (
-        f"<h3>Full tables</h3>{full}<h3>Method</h3><ul>{method}</ul>"
+        f"{scope}<h3>Full tables</h3>{full}<h3>Method</h3><ul>{method}</ul>"
         f"<h3>Settings</h3>{settings}<h3>Words</h3><dl>{words}</dl>"
     )
 
 
+WHY_ALL: Final = "Packets are counted before anybody knows whose they are."
+SCOPE_METHOD: Final = (
+    "Flows, alerts, hosts and scans are those with one side in the scope, of this period and of the one before, counted one by"
+    " one. Score, monitoring quality and measurements below the threshold are those of the whole network."
+)
 METHOD: Final = (
     "Traffic of the period is summed from every flow that ended in it, not from samples.",
     "The period before is taken from sums by the minute, and by the hour where minutes are not kept any more.",

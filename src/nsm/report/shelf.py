@@ -38,7 +38,10 @@ def formats_of(text: str | Iterable[str]) -> tuple[str, ...]:
 
 
 class About(msgspec.Struct, frozen=True):
-    """What a report is. ``files``: ending -> bytes. Times in us UTC; ``problem``: a format that could not be made, and why."""
+    """What a report is. ``files``: ending -> bytes. Times in us UTC; ``problem``: a format that could not be made, and why.
+
+    ``mailed``: a mail of it was put into the outbox, under ``notice_of_report``.
+    """
 
     id: str
     name: str
@@ -51,6 +54,12 @@ class About(msgspec.Struct, frozen=True):
     score: int | None
     files: dict[str, int]
     problem: str = ""
+    mailed: bool = False
+
+
+def notice_of_report(number: str) -> str:
+    """The id of the message about a report: of the same report there is only one."""
+    return f"report-{number}"
 
 
 class Shelf:

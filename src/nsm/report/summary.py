@@ -8,15 +8,16 @@ from nsm.alert.score import SETTLED
 from nsm.report.facts import AlertGroup, Facts
 from nsm.report.numbers import change, length, plural, share, size
 from nsm.report.period import Period
+from nsm.report.scope import said
 
 WORDS_MAX: Final = 119
 SENTENCE_WORDS_MAX: Final = 24
 
 
 def summary(facts: Facts) -> tuple[str, ...]:
-    """Three to five sentences, in the order: is it fine, what changed, how well was watched, what to do."""
+    """Three to five sentences, in the order: of what, is it fine, what changed, how well was watched, what to do."""
     grave = [one for one in facts.alerts.groups if _waits(one)]
-    parts = [_fine(facts, grave), _changed(facts), _watched(facts), _to_do(facts, grave)]
+    parts = [_scope(facts), _fine(facts, grave), _changed(facts), _watched(facts), _to_do(facts, grave)]
     return tuple(_short(part) for part in parts if part)
 
 
@@ -24,13 +25,28 @@ def _waits(one: AlertGroup) -> bool:
     return one.severity in ("high", "critical") and bool(set(one.states) - SETTLED)
 
 
+def verdict(facts: Facts) -> str:
+    """The summary in a few words, for a subject: "all looks fine", "2 grave alert groups open"."""
+    grave = sum(_waits(one) for one in facts.alerts.groups)
+    if grave:
+        return f"{plural(grave, 'grave alert group')} open"
+    if facts.alerts.total:
+        return f"no grave alert open, {plural(facts.alerts.total, 'alert')} in all"
+    return "not known, nothing was recorded" if facts.traffic is None else "all looks fine"
+
+
+def _scope(facts: Facts) -> str:
+    return f"This is about {said(facts.scope)}." if facts.scope else ""
+
+
 def _fine(facts: Facts, grave: list[AlertGroup]) -> str:
     if facts.score.score is None and facts.traffic is None and not facts.alerts.total:
         return "Whether the network is fine is not known: nothing was recorded in this period."
-    worth = "no score" if facts.score.score is None else f"score {facts.score.score} of 100"
+    score = "network score" if facts.scope else "score"
+    worth = "no score" if facts.score.score is None else f"{score} {facts.score.score} of 100"
     if grave:
         names = f"{grave[0].signature} ({_cited(grave[0])})"
-        return f"It is not all fine ({worth}): {plural(len(grave), 'grave alert group')} still open, first {names}."
+        return f"It is not all fine ({worth}): {plural(len(grave), 'grave alert group')} open, first {names}."
     if facts.alerts.total:
         return f"No grave alert is open ({worth}); {plural(facts.alerts.total, 'alert')} of all severities came in."
     return f"It looks fine ({worth}): no alert came in."
@@ -56,13 +72,13 @@ def _watched(facts: Facts) -> str:
     if quality.watched is None:
         return "How completely the network was watched was not measured." if facts.traffic is not None else ""
     blind = max(quality.blind, key=lambda one: one.stop_us - one.start_us, default=None)
-    said = f"{share(quality.watched)} of the time was watched"
+    watched = f"{share(quality.watched)} of the time was watched"
     if quality.drops:
-        said += f", {share(quality.seen)} of packets seen"
+        watched += f", {share(quality.seen)} of {'all ' if facts.scope else ''}packets seen"
     return (
-        f"{said}; blind {blind_text(facts.period, blind.start_us, blind.stop_us)}."
+        f"{watched}; blind {blind_text(facts.period, blind.start_us, blind.stop_us)}."
         if blind
-        else f"{said}, without a gap."
+        else f"{watched}, without a gap."
     )
 
 

@@ -35,6 +35,7 @@ class Table(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+OF_ALL: Final = "Of the whole network, not of the scope alone."
 NUMBERS: Final = ("count", "bytes", "share", "change", "number")
 
 
@@ -54,14 +55,19 @@ def tables(facts: Facts) -> tuple[Table, ...]:
     return tuple(made)
 
 
+def _of_all(facts: Facts) -> str:
+    """What is to be said of figures that know no scope."""
+    return OF_ALL if facts.scope else ""
+
+
 def _deductions(facts: Facts) -> Table:
     columns = _columns("label|What", "points|Points|number", "rows|Counted|count", "filter|Filter")
-    return Table("deductions", "Deductions from the score", columns, facts.score.deductions)
+    return Table("deductions", "Deductions from the score", columns, facts.score.deductions, _of_all(facts))
 
 
 def _trend(facts: Facts) -> Table:
     columns = _columns("time|At the end of|time", "score|Score|number")
-    return Table("score", "Score over time", columns, facts.score.trend)
+    return Table("score", "Score over time", columns, facts.score.trend, _of_all(facts))
 
 
 def _severities(facts: Facts) -> Table:
@@ -111,7 +117,7 @@ def _near_misses(facts: Facts) -> Table:
     columns = _columns("detector|Detector", "count|Measurements|count", "ratio|Closest to its threshold|share")
     rows = tuple((one.detector, one.count, one.ratio_max) for one in facts.near_misses)
     return Table("near_misses", "Measurements below the threshold", columns, rows,
-                 "From a quarter of the threshold up; 100 % would have been an alert.")  # fmt: skip
+                 f"From a quarter of the threshold up; 100 % would have been an alert. {_of_all(facts)}".strip())  # fmt: skip
 
 
 def _hosts_new(facts: Facts) -> Table:
@@ -190,6 +196,8 @@ def _protocols(traffic: Traffic) -> Table:
 def _hosts(facts: Facts, traffic: Traffic) -> Iterable[Table]:
     columns = _columns("address|Address", "name|Name", "flows|Flows|count", "sent|Sent|bytes", "received|Received|bytes",
                        "share|Share of all bytes|share", "flow|Largest flow|ids")  # fmt: skip
+    if facts.scope and not traffic.hosts_exact:
+        return  # not measured
     whole = max(1, traffic.totals.bytes)
     parts = ((True, "hosts_local", "Local hosts", traffic.hosts_local),
              (False, "hosts_external", "External hosts", traffic.hosts_external))  # fmt: skip
@@ -201,6 +209,8 @@ def _hosts(facts: Facts, traffic: Traffic) -> Iterable[Table]:
             if one.local == local
         )  # fmt: skip
         note = f"The {len(rows):,} largest of {count:,}; a flow counts for both of its hosts."
+        if facts.scope:
+            note += " Those outside the scope are here for what they exchanged with it."
         if not traffic.hosts_exact:
             note = "From sums by the minute, which name the largest hosts of each: there were too many addresses to count all."
         yield Table(name, title, columns, rows, note)
@@ -224,19 +234,22 @@ def _scans(facts: Facts) -> Table:
          len(one.changes) if one.compared else None)
         for one in facts.scans
     )  # fmt: skip
-    return Table("scans", "Scans made", columns, rows, "Changes are not measured where no complete scan came before.")
+    note = "Changes are not measured where no complete scan came before."
+    if facts.scope:
+        note += " Hosts, ports and changes are those of the scope."
+    return Table("scans", "Scans made", columns, rows, note)
 
 
 def _coverage(facts: Facts) -> Table:
     columns = _columns("time|From|time", "watched|Watched|share", "packets|Packets|count", "drops|Dropped|count")
     title = f"Coverage by {facts.period.unit}"
-    return Table("coverage", title, columns, facts.quality.by_step)
+    return Table("coverage", title, columns, facts.quality.by_step, _of_all(facts))
 
 
 def _blind(facts: Facts) -> Table:
     columns = _columns("from|From|time", "to|To|time", "why|Why", "lost|Packets lost|count")
     rows = tuple((one.start_us, one.stop_us, one.why, one.lost) for one in facts.quality.blind)
-    return Table("blind", "Times not watched, or not completely", columns, rows)
+    return Table("blind", "Times not watched, or not completely", columns, rows, _of_all(facts))
 
 
 def _compared(facts: Facts) -> Table:

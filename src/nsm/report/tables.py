@@ -5,36 +5,44 @@ from __future__ import annotations
 import io
 import zipfile
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, cast
 
-import orjson
+import msgspec
 
 from nsm.output.csv import neutral
-from nsm.report.facts import Facts
+from nsm.report.document import (
+    Document,
+    Evidence,
+    Explained,
+    Group,
+    QualityOf,
+    ScoreOf,
+    Severity,
+    Sure,
+    TableOf,
+    Times,
+    ZonedTimes,
+)  # fmt: skip
+from nsm.report.facts import AlertGroup, Facts
 from nsm.report.period import US
 from nsm.report.summary import summary
 from nsm.report.table import Column, Table, tables
 from nsm.store.moments import time_text
 
-SCHEMA: Final = 1
-"""Of the JSON document; rises when a key changes its meaning or goes."""
-
 
 def json_document(facts: Facts) -> bytes:
     """The whole report; figures that were not measured are null."""
-    period, before = facts.period, facts.period.previous()
-    document = {
-        "schema": SCHEMA, "kind": "nsm.report", "version": facts.version, "made": time_text(facts.made_us),
-        "period": {"from": time_text(period.start_us), "to": time_text(period.stop_us), "zone": period.zone},
-        "previous": {"from": time_text(before.start_us), "to": time_text(before.stop_us)},
-        "redacted": facts.redacted, "summary": summary(facts),
-        "score": {"score": facts.score.score, "reason": facts.score.reason},
-        "quality": {"watched": facts.quality.watched, "seen": facts.quality.seen, "packets": facts.quality.pkts,
-                    "drops": facts.quality.drops, "malformed": facts.quality.malformed},
-        "alerts": [_group(facts, place) for place in range(len(facts.alerts.groups))],
-        "tables": {table.name: _table(table) for table in tables(facts)},
-    }  # fmt: skip
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n"
+    period, before, quality = facts.period, facts.period.previous(), facts.quality
+    made = Document(
+        version=facts.version, made=time_text(facts.made_us), subject=facts.subject, scope=facts.scope or None,
+        period=ZonedTimes(start=time_text(period.start_us), stop=time_text(period.stop_us), zone=period.zone),
+        previous=Times(start=time_text(before.start_us), stop=time_text(before.stop_us)),
+        redacted=facts.redacted, summary=summary(facts), score=ScoreOf(facts.score.score, facts.score.reason),
+        quality=QualityOf(quality.watched, quality.seen, quality.pkts, quality.drops, quality.malformed),
+        alerts=tuple(_group(one) for one in facts.alerts.groups),
+        tables={table.name: _table(table) for table in tables(facts)},
+    )  # fmt: skip
+    return msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
 
 
 def csv_zip(facts: Facts) -> bytes:
@@ -75,22 +83,21 @@ def _plain(column: Column, value: Any) -> Any:
     return list(value) if column.kind == "ids" else value
 
 
-def _table(table: Table) -> dict[str, Any]:
-    names = [column.name for column in table.columns]
-    rows = [[_plain(column, value) for column, value in zip(table.columns, row, strict=True)] for row in table.rows]
-    return {"title": table.title, "note": table.note, "columns": names, "rows": rows}
+def _table(table: Table) -> TableOf:
+    rows = tuple(
+        tuple(_plain(column, value) for column, value in zip(table.columns, row, strict=True)) for row in table.rows
+    )
+    return TableOf(table.title, table.note, tuple(column.name for column in table.columns), rows)
 
 
-def _group(facts: Facts, place: int) -> dict[str, Any]:
-    one = facts.alerts.groups[place]
+def _group(one: AlertGroup) -> Group:
     said = one.explain
-    return {
-        "severity": one.severity, "signature": one.signature, "kind": one.kind, "src": one.src, "dst": one.dst,
-        "alert_ids": one.ids, "flow_ids": one.flow_ids, "states": one.states, "first_seen": time_text(one.first_us),
-        "last_seen": time_text(one.last_us), "findings": one.findings,
-        "explain": {
-            "what": said.what, "why": said.why,
-            "sure": {"confidence": one.confidence, "for": said.sure_for, "against": said.sure_against, "benign": said.benign},
-            "next": said.next, "evidence": {"measured": one.measured, "techniques": one.techniques},
-        },
-    }  # fmt: skip
+    return Group(
+        severity=cast("Severity", one.severity), signature=one.signature, kind=one.kind, src=one.src, dst=one.dst,
+        alert_ids=one.ids, flow_ids=one.flow_ids, states=one.states, first_seen=time_text(one.first_us),
+        last_seen=time_text(one.last_us), findings=one.findings,
+        explain=Explained(
+            what=said.what, why=said.why, next=said.next, evidence=Evidence(one.measured, one.techniques),
+            sure=Sure(confidence=one.confidence, speaks_for=said.sure_for, against=said.sure_against, benign=said.benign),
+        ),
+    )  # fmt: skip

@@ -42,11 +42,13 @@ class Jobs:
         """The answer to a question of one of ``JOB_KINDS``; NsmError when it cannot be done."""
         match kind:
             case "job_start":
+                self._asked(header)
                 number = self._runner.start(header["job"], header["name"], header["task"], header["who"])
                 return {"id": number}
             case "job_cancel":
                 return _found(self._runner.cancel(header["id"]), "job that runs", header["id"])
             case "schedule_add":
+                self._asked(header)
                 number = self._timetable.add(
                     header["job"], header["name"], header["trigger"], header["task"], header["who"]
                 )
@@ -57,6 +59,12 @@ class Jobs:
                 return _found(self._timetable.remove(header["id"]), "schedule", header["id"])
             case _:
                 return {"running": self._runner.shapes()}
+
+    def _asked(self, header: dict[str, Any]) -> None:
+        """NsmError when a person asks for what cannot be done."""
+        spec = self._runner.spec(header["job"])
+        if spec.asked is not None:
+            spec.asked(header["task"], self._common)
 
 
 def _found(found: bool, what: str, number: int) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-from nsm.errors import ServiceError
+from nsm.errors import QueryError, ServiceError
 from nsm.run.control import NOTIFY_S
 from nsm.run.links import NOTIFY, Splitter, socket_path
 from nsm.run.notice_channels import Sections, outlets, values_of
@@ -20,6 +21,15 @@ NOTIFY_KINDS: Final = ("notify", "notify_test")
 def notify_wanted(settings: Sections) -> bool:
     """Is a channel set? SettingsError when its settings, or a secret that they name, cannot be used."""
     return bool(outlets(values_of(settings)))
+
+
+def refuse_without_mail(values: Mapping[str, Any], *, demo: bool = False) -> None:
+    """QueryError when these settings (key -> value) have no mail server, so that a mail would wait for ever."""
+    if demo:
+        raise QueryError("the demo sends no mail", where="mail", mend="nsm run")
+    if not values.get("notify.mail.host"):
+        raise QueryError("no mail channel is set, so that the report cannot be mailed", where="mail",
+                         mend="nsm config set notify.mail.host, notify.mail.sender and notify.mail.to")  # fmt: skip
 
 
 def notify_task(settings: Sections) -> dict[str, Any]:

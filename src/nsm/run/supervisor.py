@@ -67,7 +67,8 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stopping.set)
-        self._jobs = Jobs(self._data, {**self._common(), "values": self._live.now.values()}, self._job_news)
+        common = {**self._common(), "values": self._live.now.values(), "page": self._page(), "demo": bool(self._demo)}
+        self._jobs = Jobs(self._data, common, self._job_news)
         self._jobs.begin()
         control = await asyncio.start_unix_server(self._obey, sock=listen(socket_path(self._runtime, CONTROL)))
         for name in ("store", "analyst", "web", "health", "notifier"):
@@ -164,8 +165,11 @@ class Supervisor:
         return task, tuple(sockets.values())
 
     def _notifier_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:
-        page = page_address(self._live.now.section("serve"), "/", self._listening.getsockname()[1])
-        return {**self._common(), "page": page, **notify_task(self._live.now)}, ()
+        return {**self._common(), "page": self._page(), **notify_task(self._live.now)}, ()
+
+    def _page(self) -> str:
+        """The address of the page."""
+        return page_address(self._live.now.section("serve"), "/", self._listening.getsockname()[1])
 
     def _capture_changed(self) -> None:
         """Tell the page soon; a service that is only starting has nobody to tell."""
@@ -282,10 +286,9 @@ class Supervisor:
 
     async def _status(self) -> dict[str, Any]:
         """Everything that ``nsm status`` shows; ``second`` is empty while the analyst does not answer."""
-        port = self._listening.getsockname()[1]
         return {
             "processes": self._processes.health(), "capture": self._capture.shape(), "second": await self._second(),
-            "page": page_address(self._live.now.section("serve"), "/", port),
+            "page": self._page(),
         }  # fmt: skip
 
     async def _second(self) -> dict[str, Any]:

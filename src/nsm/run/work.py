@@ -22,12 +22,15 @@ from nsm.settings.section import SettingsSection
 class JobSpec(msgspec.Struct, frozen=True):
     """A kind of job. ``check`` raises NsmError for a task that cannot be run, and gives it with defaults filled in.
 
-    ``raw_sockets``: its process keeps CAP_NET_RAW. ``limit_s``: it is ended after that.
+    ``asked`` (task, what all jobs are given) raises NsmError for what the service, as it is set, can never do; people who
+    ask are told, a schedule that comes due is not stopped by it. ``raw_sockets``: its process keeps CAP_NET_RAW.
+    ``limit_s``: it is ended after that.
     """
 
     kind: str
     module: str
     check: Callable[[dict[str, Any]], dict[str, Any]]
+    asked: Callable[[dict[str, Any], Mapping[str, Any]], None] | None = None
     raw_sockets: bool = False
     limit_s: float = 3_600.0
 

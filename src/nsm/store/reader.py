@@ -24,7 +24,7 @@ from nsm.store.capsules import read_capsule
 from nsm.store.engines import duckdb as duckdb_engine
 from nsm.store.engines import sqlite as engine
 from nsm.store.plan import Plan, cursor_of, plan
-from nsm.store.queryspec import And, QuerySpec, Result, Stats, Term
+from nsm.store.queryspec import And, Node, QuerySpec, Result, Stats, Term
 from nsm.store.records import Gap
 from nsm.store.snapshot import Database, floors
 
@@ -33,9 +33,13 @@ SNAPSHOTS_MAX: Final = 3  # a file is in the trash for twice the longest questio
 
 
 class AlertFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which alerts. ``q``: the filter grammar; empty ``states``: any state; ``after``: the ``next`` of a page."""
+    """Which alerts. ``q``: the filter grammar, ``where``: a condition beside it; empty ``states``: any state.
+
+    ``after``: the ``next`` of a page.
+    """
 
     q: str = ""
+    where: Node | None = None
     start_us: int | None = None
     stop_us: int | None = None
     states: tuple[str, ...] = ()
@@ -82,7 +86,7 @@ class Reader:
 
     def alerts(self, wanted: AlertFilter) -> AlertPage:
         """Alerts (``Alert.as_dict()`` plus ``state`` and ``notes``) with totals by severity and by kind."""
-        conditions = [grammar.where(wanted.q, "alert")]
+        conditions = [grammar.where(wanted.q, "alert"), wanted.where]
         if wanted.states:
             conditions.append(Term("state", "in", wanted.states))
         kept = tuple(node for node in conditions if node is not None)
@@ -190,6 +194,13 @@ class Reader:
         )
         return [{**dict(zip(names, row, strict=True)), "address": shape.bytes_text(row[0]), "local": bool(row[3])}
                 for row in rows]  # fmt: skip
+
+    def messages(self, ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Id (``CHANNEL/NOTICE``) -> (state, last error) of messages of the outbox; without those that it has forgotten."""
+        rows = self._database.all(
+            f"SELECT id, state, error FROM notice WHERE id IN ({','.join('?' * len(ids))})", list(ids)
+        )
+        return {number: (state, error) for number, state, error in rows}
 
     def report_sums(self, wanted: report_sums.Wanted) -> report_sums.Sums:
         """What a report says of traffic and monitoring, from raw rows of one snapshot; QueryError when it takes too long."""

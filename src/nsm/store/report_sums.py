@@ -33,7 +33,10 @@ Ask = Callable[[str, list[Any], int, int], list[tuple[Any, ...]]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """Which sums. ``home``: local networks; ``hosts``, ``services``: how many of the largest; ``strips``: hosts by step."""
+    """Which sums. ``home``: local networks; ``hosts``, ``services``: how many of the largest, 0 is not asked for.
+
+    ``strips``: how many local hosts by step. ``scope``: networks one of which a side of a flow has to be in; empty: every flow.
+    """
 
     start_us: int
     stop_us: int
@@ -42,6 +45,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     hosts: int = 200
     services: int = 100
     strips: int = 10
+    scope: tuple[str, ...] = ()
 
 
 class Slice(msgspec.Struct, frozen=True):
@@ -111,9 +115,12 @@ class NearMisses(msgspec.Struct, frozen=True):
 class Sums(msgspec.Struct, frozen=True):
     """Everything of one snapshot. ``hosts`` is None when they need more memory than a question may have.
 
-    ``first_us``: the oldest row that is kept; ``summed_us``: from there sums by the hour are whole, which are kept longer.
+    ``first_us``: the oldest row that is kept, ``flow_us``: the oldest flow; ``summed_us``: from there sums by the hour are
+    whole, which are kept longer. ``kept``: any flow of the period is kept, in the scope or not. A scope restricts what is
+    made of flows; seconds, gaps and near misses are always those of the whole network.
     """
 
+    kept: bool
     slices: tuple[Slice, ...]
     hosts: tuple[HostSum, ...] | None
     hosts_local: int
@@ -125,6 +132,7 @@ class Sums(msgspec.Struct, frozen=True):
     near_misses: tuple[NearMisses, ...]
     gaps: tuple[Gap, ...]
     first_us: int | None
+    flow_us: int | None
     summed_us: int | None
 
 
@@ -136,6 +144,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     near_misses: tuple[NearMisses, ...]
     gaps: tuple[Gap, ...]
     first_us: int | None
+    flow_us: int | None
     summed_us: int | None
 
 
@@ -150,13 +159,16 @@ def snapshot(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
         "SELECT start_us, stop_us, process, what, packets FROM gap WHERE stop_us>? AND start_us<?"
         " ORDER BY start_us, id LIMIT ?", (*ends, GAPS_MAX),
     ).fetchall()  # fmt: skip
-    first = connection.execute("SELECT min(t_min) FROM segment WHERE tab IN ('flow', 'second')").fetchone()[0]
+    oldest = dict(
+        connection.execute("SELECT tab, min(t_min) FROM segment WHERE tab IN ('flow', 'second') GROUP BY tab")
+    )
     hour = connection.execute("SELECT min(t) FROM rollup WHERE res=3600 AND dim=?", (DIMS.index("total"),)).fetchone()[
         0
     ]
     return Snapshot(
         registry.between(connection, "flow", *ends), registry.between(connection, "second", *ends),
-        tuple(NearMisses(*row) for row in near), tuple(Gap(*row) for row in gaps), first,
+        tuple(NearMisses(*row) for row in near), tuple(Gap(*row) for row in gaps), min(oldest.values(), default=None),
+        oldest.get("flow"),
         None if hour is None else (hour + 3_600) * US,
     )  # fmt: skip
 
@@ -164,20 +176,37 @@ def snapshot(connection: sqlite3.Connection, wanted: Wanted) -> Snapshot:
 def sums(ask: Ask, paths: Callable[[Sequence[registry.Segment]], list[str]], found: Snapshot, wanted: Wanted) -> Sums:
     """The whole answer; QueryError when a statement takes longer than its budget."""
     ends = [wanted.start_us, wanted.stop_us]
-    flow, second = [paths(found.flow), *ends], [paths(found.second), *ends]
+    scope, within = _scoped(wanted.scope)
+    flow, second = [paths(found.flow), *ends, *within], [paths(found.second), *ends]
     hosts: tuple[HostSum, ...] | None = ()
     local = external = 0
     slices: tuple[Slice, ...] = ()
     steps: tuple[HostStep, ...] = ()
     services, count = list[ServiceSum](), 0
     if found.flow:
-        slices = _slices(ask, flow, wanted)
-        services, count = _services(ask, flow, wanted)
-        hosts, local, external = _hosts(ask, flow, wanted)
-        steps = _host_steps(ask, flow, wanted, [host.address for host in hosts or () if host.local][: wanted.strips])
+        slices = _slices(ask, scope, flow, wanted)
+        if wanted.services:
+            services, count = _services(ask, scope, flow, wanted)
+        if wanted.hosts:
+            hosts, local, external = _hosts(ask, scope, flow, wanted)
+            strips = [host.address for host in hosts or () if host.local][: wanted.strips]
+            steps = _host_steps(ask, scope, flow, wanted, strips)
+    kept = bool(slices) or (bool(within and found.flow) and _any(ask, [paths(found.flow), *ends]))
     minutes = _minutes(ask, second) if found.second else ()
-    return Sums(slices, hosts, local, external, steps, tuple(services), count, minutes, found.near_misses, found.gaps,
-                found.first_us, found.summed_us)  # fmt: skip
+    return Sums(kept, slices, hosts, local, external, steps, tuple(services), count, minutes, found.near_misses, found.gaps,
+                found.first_us, found.flow_us, found.summed_us)  # fmt: skip
+
+
+def _scoped(networks: tuple[str, ...]) -> tuple[str, list[int]]:
+    """The source of flows with one side in these networks, and the parameters after those of ``SOURCE``; all without any."""
+    if not networks:
+        return SOURCE, []
+    (src, src_values), (dst, dst_values) = (_inside(side, Networks(networks)) for side in ("src", "dst"))
+    return f"{SOURCE} AND ({src} OR {dst})", [*src_values, *dst_values]
+
+
+def _any(ask: Ask, flow: list[Any]) -> bool:
+    return bool(ask(f"SELECT 1 FROM {SOURCE} LIMIT 1", flow, BUDGET_MS, 1))
 
 
 def _inside(side: str, home: Networks) -> tuple[str, list[int]]:
@@ -193,7 +222,7 @@ def _inside(side: str, home: Networks) -> tuple[str, list[int]]:
     return f"({' OR '.join(parts)})", values
 
 
-def _slices(ask: Ask, flow: list[Any], wanted: Wanted) -> tuple[Slice, ...]:
+def _slices(ask: Ask, source: str, flow: list[Any], wanted: Wanted) -> tuple[Slice, ...]:
     home = Networks(wanted.home)
     (src, src_values), (dst, dst_values) = _inside("src", home), _inside("dst", home)
     step_us = wanted.step_s * US
@@ -201,7 +230,7 @@ def _slices(ask: Ask, flow: list[Any], wanted: Wanted) -> tuple[Slice, ...]:
     text = (
         f"SELECT (ts // {step_us}) * {step_us}, app, proto, {direction} AS way, count(*),"
         " count(*) FILTER (outcome IN (1, 2)), sum(pkts_s + pkts_c), sum(bytes_s), sum(bytes_c),"
-        f" {LARGEST} FROM {SOURCE} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
+        f" {LARGEST} FROM {source} GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4"
     )
     rows = ask(text, [*src_values, *dst_values, *dst_values, *flow], BUDGET_MS, SLICES_MAX + 1)
     if len(rows) > SLICES_MAX:
@@ -209,18 +238,18 @@ def _slices(ask: Ask, flow: list[Any], wanted: Wanted) -> tuple[Slice, ...]:
     return tuple(Slice(*row) for row in rows)
 
 
-def _services(ask: Ask, flow: list[Any], wanted: Wanted) -> tuple[list[ServiceSum], int]:
+def _services(ask: Ask, source: str, flow: list[Any], wanted: Wanted) -> tuple[list[ServiceSum], int]:
     text = (
-        f"SELECT proto, dst_port, count(*), sum(bytes_s + bytes_c) AS b, {LARGEST}, count(*) OVER () FROM {SOURCE}"
+        f"SELECT proto, dst_port, count(*), sum(bytes_s + bytes_c) AS b, {LARGEST}, count(*) OVER () FROM {source}"
         " AND proto IN (6, 17, 132) GROUP BY 1, 2 ORDER BY b DESC, 1, 2 LIMIT ?"
     )
     rows = ask(text, [*flow, wanted.services], BUDGET_MS, wanted.services)
     return [ServiceSum(*row[:5]) for row in rows], int(rows[0][5]) if rows else 0
 
 
-def _hosts(ask: Ask, flow: list[Any], wanted: Wanted) -> tuple[tuple[HostSum, ...] | None, int, int]:
+def _hosts(ask: Ask, source: str, flow: list[Any], wanted: Wanted) -> tuple[tuple[HostSum, ...] | None, int, int]:
     near, values = _inside("h", Networks(wanted.home))
-    one = f"flow_id FROM {SOURCE}"
+    one = f"flow_id FROM {source}"
     text = (
         "WITH sides AS ("
         f"SELECT src_hi AS h_hi, src_lo AS h_lo, bytes_s AS sent, bytes_c AS got, {one} UNION ALL"
@@ -241,14 +270,14 @@ def _hosts(ask: Ask, flow: list[Any], wanted: Wanted) -> tuple[tuple[HostSum, ..
     return hosts, counts.get(True, 0), counts.get(False, 0)
 
 
-def _host_steps(ask: Ask, flow: list[Any], wanted: Wanted, hosts: list[str]) -> tuple[HostStep, ...]:
+def _host_steps(ask: Ask, source: str, flow: list[Any], wanted: Wanted, hosts: list[str]) -> tuple[HostStep, ...]:
     if not hosts:
         return ()
     pairs = [address.halves(host) for host in hosts]
     values = [half for pair in pairs for half in pair]
     step_us = wanted.step_s * US
     parts = [
-        f"SELECT {side}_hi AS hi, {side}_lo AS lo, ts, app, bytes_s + bytes_c AS b FROM {SOURCE}"
+        f"SELECT {side}_hi AS hi, {side}_lo AS lo, ts, app, bytes_s + bytes_c AS b FROM {source}"
         f" AND ({' OR '.join([f'({side}_hi = ? AND {side}_lo = ?)'] * len(pairs))})"
         for side in ("src", "dst")
     ]

@@ -1938,6 +1938,9 @@ export interface components {
         /**
          * NewReport
          * @description Which report. ``last``: 24h, 7d; ``zone``: a name of the IANA database, empty for the server's.
+         *
+         *     ``scope``: addresses, networks and known names with commas, empty for the whole network; ``mail``: send it by the mail
+         *     channel when it is made.
          */
         NewReport: {
             /** @default 24h */
@@ -1956,6 +1959,10 @@ export interface components {
             short?: boolean;
             /** @default false */
             redact?: boolean;
+            /** @default  */
+            scope?: string;
+            /** @default false */
+            mail?: boolean;
         };
         /**
          * NewScan
@@ -2209,6 +2216,8 @@ export interface components {
         /**
          * Report
          * @description A report that is kept; times in s UTC. ``files``: ending -> bytes; ``problem``: a format that could not be made, and why.
+         *
+         *     ``mail``: how its mail is, empty when none was asked for or it was long ago; ``mail_error``: the last failure of it.
          */
         Report: {
             id: string;
@@ -2224,6 +2233,9 @@ export interface components {
                 [key: string]: number;
             };
             problem: string;
+            /** @enum {string} */
+            mail: "" | "waiting" | "trying" | "sent" | "dead" | "unsure" | "dropped";
+            mail_error: string;
         };
         /**
          * Reports

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,10 @@ DAYS_MAX: Final = 92  # as report/period.py has it
 
 
 class ReportTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a person asks for, as of ``nsm report``. Empty ``zone``: that of the machine."""
+    """What a person asks for, as of ``nsm report``. Empty ``zone``: that of the machine; empty ``scope``: the whole network.
+
+    ``mail``: send it through the mail channel when it is made.
+    """
 
     last: str = "24h"
     formats: tuple[str, ...] = ("html",)
@@ -23,6 +27,8 @@ class ReportTask(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = ""
     short: bool = False
     redact: bool = False
+    scope: str = ""
+    mail: bool = False
 
 
 def check(task: dict[str, Any]) -> dict[str, Any]:
@@ -32,6 +38,7 @@ def check(task: dict[str, Any]) -> dict[str, Any]:
     """
     from zoneinfo import ZoneInfo
 
+    from nsm.report.scope import words
     from nsm.report.shelf import formats_of
     from nsm.store.queryspec import duration_s
 
@@ -40,6 +47,7 @@ def check(task: dict[str, Any]) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         raise QueryError(f"not a report: {error}", where="task") from error
     formats_of(asked.formats)
+    words(asked.scope)
     if not 60 <= duration_s(asked.last) <= DAYS_MAX * 86_400:
         raise QueryError(f"a report is of a minute to {DAYS_MAX} days", where="last")
     try:
@@ -50,21 +58,29 @@ def check(task: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
-SPEC: Final = JobSpec(kind="report", module="nsm.run.jobs.report", check=check, limit_s=900.0)
+def asked_by_person(task: dict[str, Any], common: Mapping[str, Any]) -> None:
+    """QueryError for a mail that no channel would ever send."""
+    if task.get("mail") is True:
+        from nsm.run.notice_control import refuse_without_mail
+
+        refuse_without_mail(common["values"], demo=bool(common.get("demo")))
+
+
+SPEC: Final = JobSpec(kind="report", module="nsm.run.jobs.report", check=check, asked=asked_by_person, limit_s=900.0)
 STOPPING: Final = threading.Event()
 
 
 def work(task: dict[str, Any], tell: Teller) -> Done:
-    """Gather, write every format, keep them. Without a PDF the report is kept as HTML, and says why."""
-    from nsm.errors import SinkError
+    """Gather, write every format, keep them, have them mailed. Without a PDF the report is kept as HTML, and says why."""
     from nsm.report.gather import gather, us_now
-    from nsm.report.pdf import PdfMissingError
+    from nsm.report.keeping import keep, written
     from nsm.report.period import period
     from nsm.report.redact import key_of, redacted
-    from nsm.report.render import render
+    from nsm.report.scope import words
     from nsm.report.settings import SETTINGS as REPORT
-    from nsm.report.shelf import FORMATS, About, Shelf, formats_of
-    from nsm.report.summary import summary
+    from nsm.report.shelf import Shelf, formats_of
+    from nsm.run.notice_control import refuse_without_mail
+    from nsm.run.report_mail import post
     from nsm.store.settings import SETTINGS as STORE
 
     asked = msgspec.convert(task["task"], ReportTask)
@@ -74,33 +90,34 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
     tell.progress({"stage": "reading the store", "done": 0, "total": 1})
     data = Path(task["data"])
     facts = gather(data, period(asked.last, None, None, now, asked.zone), settings.section("store").home_net, now,
-                   short=asked.short)  # fmt: skip
+                   short=asked.short, scope=words(asked.scope))  # fmt: skip
     shelf = Shelf(data)
     shelf.make_folder()
     if asked.redact:
         facts = redacted(facts, key_of(shelf.folder))
-    files, problem = dict[str, bytes](), ""
     wanted = formats_of(asked.formats)
-    for place, form in enumerate(wanted):
+
+    def writes(form: str) -> None:
         _stop_if_asked()
-        tell.progress({"stage": f"writing {form}", "done": place, "total": len(wanted)})
-        try:
-            files[FORMATS[form]] = render(facts, form, limits.pdf_seconds_max)
-        except PdfMissingError as error:
-            problem = f"{error}. {error.mend}"
-        except SinkError as error:
-            problem = str(error)
-    if not files:
-        files["html"] = render(facts, "html")
+        tell.progress({"stage": f"writing {form}", "done": wanted.index(form), "total": len(wanted)})
+
+    files, problem = written(facts, wanted, limits.pdf_seconds_max, writes, readable=asked.mail)
     _stop_if_asked()
-    about = About(
-        id=shelf.new_id(), name=asked.name[:200], who=task["who"], made_us=now, start_us=facts.period.start_us,
-        stop_us=facts.period.stop_us, zone=facts.period.zone, summary=" ".join(summary(facts)), score=facts.score.score,
-        files={}, problem=problem,
-    )  # fmt: skip
-    kept = shelf.keep(about, files, limits.files_max)
+    mailed = asked.mail
+    try:
+        if mailed:
+            refuse_without_mail(task["values"], demo=bool(task.get("demo")))
+    except (
+        QueryError
+    ) as error:  # the channel may have gone since the schedule was made: the report is made all the same
+        mailed, problem = False, "; ".join(part for part in (problem, f"not mailed: {error}") if part)
+    kept = keep(shelf, facts, files, name=asked.name, who=task["who"], problem=problem, most=limits.files_max,
+                mailed=mailed)  # fmt: skip
     text = f"report of {asked.last}: {', '.join(kept.files)}" + (f"; {problem}" if problem else "")
-    return text, {"report": kept.id, "files": [f"{kept.id}.{ending}" for ending in kept.files], "problem": problem}
+    mail = post(data, kept, facts, task["values"], task.get("page", ""))[0] if mailed else ""
+    text += f"; {mail}" if mail else ""
+    result = {"report": kept.id, "files": [f"{kept.id}.{ending}" for ending in kept.files], "problem": problem}
+    return text, {**result, "mail": mail} if mail else result
 
 
 def _stop_if_asked() -> None:

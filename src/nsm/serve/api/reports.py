@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 from pydantic import Field
 
-from nsm.report.shelf import About, Shelf
+from nsm.report.shelf import About, Shelf, notice_of_report
 from nsm.serve import sandbox
 from nsm.serve.answers import Answer, JobNumber, Ok
 from nsm.serve.depends import Analyst, Body, Limit, Reads, Uses
@@ -25,7 +25,11 @@ FILES: Final[dict[str, dict[str, dict[str, str]]]] = {kind.partition(";")[0]: {"
 
 
 class NewReport(Body):
-    """Which report. ``last``: 24h, 7d; ``zone``: a name of the IANA database, empty for the server's."""
+    """Which report. ``last``: 24h, 7d; ``zone``: a name of the IANA database, empty for the server's.
+
+    ``scope``: addresses, networks and known names with commas, empty for the whole network; ``mail``: send it by the mail
+    channel when it is made.
+    """
 
     last: Annotated[str, Field(min_length=2, max_length=10)] = "24h"
     formats: Annotated[list[Format], Field(min_length=1, max_length=4)] = Field(default=["html"])
@@ -33,10 +37,15 @@ class NewReport(Body):
     zone: str = Field(default="", max_length=60)
     short: bool = False
     redact: bool = False
+    scope: str = Field(default="", max_length=2_000)
+    mail: bool = False
 
 
 class Report(Answer):
-    """A report that is kept; times in s UTC. ``files``: ending -> bytes; ``problem``: a format that could not be made, and why."""
+    """A report that is kept; times in s UTC. ``files``: ending -> bytes; ``problem``: a format that could not be made, and why.
+
+    ``mail``: how its mail is, empty when none was asked for or it was long ago; ``mail_error``: the last failure of it.
+    """
 
     id: str
     name: str
@@ -49,6 +58,8 @@ class Report(Answer):
     score: int | None
     files: dict[str, int]
     problem: str
+    mail: Literal["", "waiting", "trying", "sent", "dead", "unsure", "dropped"]
+    mail_error: str
 
 
 class Reports(Answer):
@@ -60,7 +71,9 @@ class Reports(Answer):
 @SPEC.get("/reports")
 def reports(use: Uses, _session: Reads, limit: Limit = 200) -> Reports:
     """Reports that are kept, the newest first."""
-    return {"items": [_shape(one) for one in Shelf(use.data_dir).reports(limit)]}
+    kept = Shelf(use.data_dir).reports(limit)
+    mails = use.reader.messages([_mail(one) for one in kept if one.mailed])
+    return {"items": [_shape(one, mails.get(_mail(one), ("", ""))) for one in kept]}
 
 
 @SPEC.post("/reports")
@@ -94,7 +107,12 @@ def remove(report_id: str, use: Uses, session: Analyst) -> Ok:
     return {"ok": True}
 
 
-def _shape(one: About) -> Report:
-    plain = msgspec.to_builtins(one)
+def _mail(one: About) -> str:
+    return f"mail/{notice_of_report(one.id)}"
+
+
+def _shape(one: About, mail: tuple[str, str]) -> Report:
+    plain = {**msgspec.to_builtins(one), "mail": mail[0], "mail_error": mail[1]}
+    del plain["mailed"]
     times = {name: plain.pop(f"{name}_us") / 1e6 for name in ("made", "start", "stop")}
     return cast("Report", {**plain, **times})
