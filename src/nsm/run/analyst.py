@@ -11,7 +11,6 @@ import contextlib
 import gc
 import logging
 import os
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -20,8 +19,6 @@ from typing import Any, Final
 
 import msgspec
 
-from nsm.errors import NsmError
-from nsm.health.findings import DETECTOR
 from nsm.model.address import Networks
 from nsm.model.finding import Alert, Finding
 from nsm.model.flow import FLOW
@@ -43,10 +40,10 @@ from nsm.run.record_messages import records_of
 from nsm.run.sight import Sights
 from nsm.run.storing import stored_tables
 from nsm.run.subscriber import Subscriber
+from nsm.run.taking_up import Before, before
 from nsm.run.transport import Message, encode
 from nsm.settings.load import load
 from nsm.settings.read_settings import ReadSettings
-from nsm.store.findings import open_alerts
 from nsm.track.merge import Merger
 
 log = logging.getLogger(__name__)
@@ -76,7 +73,6 @@ class AnalystProcess:
     def __init__(self, task: dict[str, Any]) -> None:
         runtime = Path(task["runtime"])
         self._runtime, self._data = runtime, Path(task["data"])
-        self._adopted = False
         read = msgspec.convert(task["read"], ReadSettings)
         sections = engine_sections()
         names = {section.name for section in sections}
@@ -110,7 +106,15 @@ class AnalystProcess:
         eve = msgspec.convert(task["eve"], EveFileSettings)
         self._eve = EveLog(eve, engine.eve_options(interfaces=tuple(task["interfaces"])), self._outages)
         self._gaps: list[dict[str, Any]] = []
+        self._take_up(before(self._data, time.time_ns() // 1_000))
         self._store.send(0, encode("settings", {"hash": engine.settings.hash(), "values": engine.settings.values()}))
+
+    def _take_up(self, known: Before) -> None:
+        """Go on with what an earlier process found."""
+        self._analyst.adopt(alert for alert in reversed(known.alerts) if not alert.ended)  # the newest of each cause
+        self._view.resume(known.alerts, known.watched_s)
+        for alert in known.alerts:
+            self._exchange.threat(alert_row(alert))
 
     async def run(self) -> None:
         """Serve until the process is asked to end."""
@@ -318,10 +322,6 @@ class AnalystProcess:
 
     def _raise(self, findings: list[Finding]) -> None:
         """Alerts of what a job found, told and stored like any other."""
-        if not self._adopted:  # what is over now may have begun before this process did
-            self._adopted = True
-            with contextlib.suppress(sqlite3.Error, NsmError):
-                self._analyst.adopt(open_alerts(self._data, DETECTOR))
         alerts = self._analyst.judge(findings)
         self._tell_alerts(alerts)
         self._eve.write(alerts, empty_records(0))

@@ -25,7 +25,7 @@ from nsm.capture.source import Source, SourceCounters
 from nsm.errors import CaptureError
 from nsm.kernels.constants import TICK_NS
 from nsm.model.batch import PacketBatch
-from nsm.model.records import Records
+from nsm.model.records import Records, empty_records
 from nsm.model.table import Rows
 from nsm.run.capsule_records import Request
 from nsm.run.child import begin, on_end
@@ -110,12 +110,21 @@ class CaptureWorker:
         if self._worker.tick > self._marked:
             self._send(self._worker.take())
             self._marked = self._worker.tick
+        elif self._worker.tick < 0 and isinstance(self._source, RingSource):
+            self._pass_idle_time()
         if now - self._second >= 1.0:
             self._second = now
             self._status()
         if now - self._collected >= COLLECT_S:
             self._collected = now
             gc.collect(1)
+
+    def _pass_idle_time(self) -> None:
+        """Not one packet came yet: say up to when, since what other workers have is judged up to the slowest."""
+        passed = (time.time_ns() - BEHIND_NS) // TICK_NS
+        if passed > self._marked:
+            self._send(empty_records(passed))
+            self._marked = passed
 
     def _capsules(self, messages: list[Message], now: float) -> None:
         """Take the analyst's questions for packets, and answer those that are due."""

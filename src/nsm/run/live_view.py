@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -144,8 +145,21 @@ class LiveView:
                 "flow_id": flow, "alert_id": None, "app": app, "bytes": size_s + size_c, "pkts": pkts_s + pkts_c,
             })  # fmt: skip
 
+    def resume(self, alerts: Sequence[Alert], watched_s: float) -> None:
+        """Go on with the alerts of an earlier process, which are no news, and with the time that it watched."""
+        for alert in alerts:
+            self._note(alert)
+        self._began -= watched_s
+
     def alert(self, alert: Alert) -> None:
         """Add or replace an alert."""
+        self._note(alert)
+        self._sums["alerts"] += alert.rev == 1
+        if alert.rev == 1:
+            self._seen += 1
+            self._rows.append(alert_row(alert))
+
+    def _note(self, alert: Alert) -> None:
         finding = alert.finding
         self._alerts.pop(alert.id, None)
         self._alerts[alert.id] = {
@@ -154,10 +168,6 @@ class LiveView:
         }  # fmt: skip
         if len(self._alerts) > ALERTS_KEPT:
             self._alerts.popitem(last=False)
-        self._sums["alerts"] += alert.rev == 1
-        if alert.rev == 1:
-            self._seen += 1
-            self._rows.append(alert_row(alert))
 
     def clear(self) -> None:
         """The logs were cleared."""

@@ -108,11 +108,8 @@ class Supervisor:
         if effect == "capture":
             await self._capture.renew()
         elif effect not in {NEXT_JOB, NEXT_START}:
-            began = time.time()
-            await self._processes.end(effect)
+            await self._processes.end(effect)  # what the others send meanwhile waits: nothing is lost
             self._begin(effect)
-            if effect != "notifier":
-                self._gap(effect, began)
         return {"effect": effect, "settings": self._live.shapes()}
 
     async def _end_all(self) -> None:

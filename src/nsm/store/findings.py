@@ -20,6 +20,7 @@ NEAR_MISSES_PER_BATCH_MAX: Final = 5_000  # ours: 100 bytes each; a batch a seco
 HOSTS_MAX: Final = 100_000  # ours: spoofed sources must not fill the table; the longest unseen leave
 GAPS_MAX: Final = 10_000
 OPEN_MAX: Final = 1_000
+ALERTS_MAX: Final = 2_000
 
 _ALERT = """INSERT INTO alert(
  id, ts, first_seen, rev, state, detector, kind, signature, signature_id, category, severity, risk, confidence, count,
@@ -80,6 +81,14 @@ def open_alerts(directory: Path, detector: str) -> list[Alert]:
         if not alert.ended:
             found.setdefault(alert.finding.key, alert)
     return list(found.values())
+
+
+def alerts_since(connection: sqlite3.Connection, us: int) -> list[Alert]:
+    """Alerts last seen since then, the oldest first, in the state that people gave them; the newest ALERTS_MAX."""
+    rows = connection.execute(
+        "SELECT json, state FROM alert WHERE ts>=? ORDER BY ts DESC LIMIT ?", (us, ALERTS_MAX)
+    ).fetchall()
+    return [alert_of({**msgspec.json.decode(data), "state": state}) for data, state in reversed(rows)]
 
 
 def add_near_misses(connection: sqlite3.Connection, near_misses: tuple[NearMiss, ...]) -> int:

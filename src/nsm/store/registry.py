@@ -50,6 +50,14 @@ def segments(connection: sqlite3.Connection, where: str = "1", values: Sequence[
     return [Segment(*row) for row in connection.execute(sql, tuple(values))]
 
 
+def seconds_since(connection: sqlite3.Connection, us: int) -> int:
+    """Seconds of the wire that are kept since then, on average of the interfaces: each is a row."""
+    sql = "SELECT coalesce(sum(rows), 0) FROM segment WHERE tab='second' AND t_max>=?"
+    rows = int(connection.execute(sql, (us,)).fetchone()[0])
+    interfaces = int(connection.execute("SELECT max(1, count(*)) FROM interface").fetchone()[0])
+    return rows // interfaces
+
+
 def between(connection: sqlite3.Connection, tab: str, start_us: int | None, stop_us: int | None) -> list[Segment]:
     """The files of a table that may hold rows of that time."""
     first = -(1 << 62) if start_us is None else start_us
