@@ -234,3 +234,16 @@ def test_nonsense_from_a_client_is_answered(page: RawClient, data: object) -> No
     page.emit("ack", data)
     page.emit("hidden", data)
     assert page.ask("backfill", data) is None
+
+
+def test_a_program_connects_with_a_token_as_long_as_it_is_valid(live: Service) -> None:
+    live.accounts.add_user("robot", PASSWORD, "viewer")
+    made = live.accounts.make_token("robot", "script", "viewer", 1)
+    with raw_client(live.url, "") as client:
+        assert client.connect({"token": made.token})
+        assert client.next("capture_status")
+    with raw_client(live.url, "") as client:
+        assert not client.connect({"token": "nsm_not_one"})
+    live.accounts.revoke_token(made.id)
+    with raw_client(live.url, "") as client:
+        assert not client.connect({"token": made.token})

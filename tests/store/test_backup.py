@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import stat
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def test_backup_destroy_restore_nothing_is_lost(tmp_path: Path) -> None:
     shutil.rmtree(data)
     assert backup.restore(copy, data) == (made, None)
     assert held(data) == (200, 2, ["ann"])
+    assert stat.S_IMODE((data / "nsm.db").stat().st_mode) == 0o600
     again = Accounts(data)
     assert again.session(token) is None  # a copy opens no session
     again.close()

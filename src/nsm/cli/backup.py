@@ -28,10 +28,15 @@ def command() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.pass_obj
 def create(context: Context, folder: Path) -> None:
-    """Copy the store as it is now; the service may run meanwhile."""
+    """Copy the store as it is now; the service may run meanwhile. Saved captures are left out."""
     from nsm.store import backup
 
     click.echo(_said(backup.create(context.data_dir(), folder)))
+    left_out = context.data_dir() / "captures"
+    if left_out.is_dir() and any(left_out.iterdir()):
+        context.note(
+            f"not in it: saved captures, which may be larger than all the rest; copy {left_out} if you want them"
+        )
 
 
 @command.command()

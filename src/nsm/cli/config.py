@@ -110,6 +110,8 @@ def set_value(context: Context, key: str, value: str) -> None:
     load_text(sections, path, text)
     write(path, text)
     context.note(f"{key} is set in {path}")
+    if _runs(context):
+        context.note("the service that runs has read the file already: it takes this up when it starts again")
 
 
 @command.command()
@@ -125,6 +127,18 @@ def path(context: Context) -> None:
             context.note(f"  {place}")
         return
     click.echo(str(found), file=sys.stdout)
+
+
+def _runs(context: Context) -> bool:
+    """Does a service of this data directory run?"""
+    from nsm.errors import NsmError
+    from nsm.run.control import ask
+
+    try:
+        ask(context.data_dir(), "state", 1.0)
+    except NsmError:
+        return False
+    return True
 
 
 def _target(context: Context, named: str | None) -> Path:

@@ -148,7 +148,7 @@ class PortScan:
                 why="Listing open ports is often the first step before an attack; from inside it can mean that the "
                 "source is infected.",
                 sure_for=(f"measured {measured} failed ports in {span:g} s, threshold {threshold}",),
-                sure_against=(f"{len(pair.answered)} ports answered",) if pair.answered else (),
+                sure_against=(f"{len(pair.answered)} port{'s' * (len(pair.answered) != 1)} answered",) if pair.answered else (),
                 benign=("an inventory tool or a curious owner", "a server that was switched off"),
                 next=(
                     "Ask the owner of the source whether a scan was run.",

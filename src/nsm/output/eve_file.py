@@ -49,7 +49,7 @@ class EveFile:
 
     def _opened(self) -> FileIO:
         if self._file is None:
-            self._file = self._path.open("ab", buffering=0)
+            self._file = FileIO(self._path, "ab", opener=_private)
         return self._file
 
     def write(self, lines: Sequence[bytes]) -> None:
@@ -101,3 +101,8 @@ class EveFile:
 
 
 SPEC: Final = SinkSpec(name="eve_file", settings=EveFileSettings, sink=EveFile)
+
+
+def _private(path: str, flags: int) -> int:
+    """Who talked to whom is for the owner, and for a group that ships the file elsewhere."""
+    return os.open(path, flags, 0o640)

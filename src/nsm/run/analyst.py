@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import msgspec
 
+from nsm.alert.score import LEARN_S
 from nsm.model.address import Networks
 from nsm.model.finding import Alert, Finding
 from nsm.model.flow import FLOW
@@ -89,9 +90,7 @@ class AnalystProcess:
         self._next_key = 0
         self._boot = os.urandom(6).hex()
         self._seq = 0
-        self._capture: dict[str, Any] = {
-            "type": "capture", "state": "stopped", "interfaces": [], "error": None, "since": None, "demo": task["demo"]
-        }  # fmt: skip
+        self._capture: dict[str, Any] = task["capture"]
         self._subscribers: list[Subscriber] = []
         self._store = Sender(socket_path(runtime, STORE), encode("hello", {"role": "analyst"}))
         self._on_way: dict[int, tuple[WorkerLink | None, int]] = {}
@@ -106,7 +105,8 @@ class AnalystProcess:
         eve = msgspec.convert(task["eve"], EveFileSettings)
         self._eve = EveLog(eve, engine.eve_options(interfaces=tuple(task["interfaces"])), self._outages)
         self._gaps: list[dict[str, Any]] = []
-        self._take_up(before(self._data, time.time_ns() // 1_000))
+        # The demo is short: it shows a score at once.
+        self._take_up(Before([], LEARN_S) if task["demo"] else before(self._data, time.time_ns() // 1_000))
         self._store.send(0, encode("settings", {"hash": engine.settings.hash(), "values": engine.settings.values()}))
 
     def _take_up(self, known: Before) -> None:

@@ -144,6 +144,7 @@ class Supervisor:
         return {
             **self._common(), "read": msgspec.to_builtins(read), "values": self._live.now.values(), "demo": bool(self._demo),
             "eve": msgspec.to_builtins(self._live.now.section("output.eve_file")), "interfaces": self._capture.interfaces(),
+            "capture": self._capture.shape(),
         }, ()  # fmt: skip
 
     def _web_task(self) -> tuple[dict[str, Any], tuple[int, ...]]:

@@ -133,8 +133,8 @@ class Gate:
         return session
 
     def is_open(self, token: str) -> bool:
-        """False once the session has ended, by log-out, new password or time."""
-        return self._accounts.session(token) is not None
+        """False once the session or the API token has ended, by log-out, new password, revocation or time."""
+        return self._accounts.session(token) is not None or self._accounts.token_session(token) is not None
 
 
 def check_csrf(session: Session, given: str | None) -> None:

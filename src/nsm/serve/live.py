@@ -197,8 +197,12 @@ class Live:
         if len(self._clients) >= self._settings.clients_max:
             raise socketio.exceptions.ConnectionRefusedError("too many open pages")
         try:
-            session, token = await asyncio.to_thread(self._gate.session, environ.get("HTTP_COOKIE"))
-            if proto2:
+            bearer = environ.get("HTTP_AUTHORIZATION") or (f"Bearer {auth['token']}" if auth.get("token") else "")
+            if bearer:
+                session, token = await asyncio.to_thread(self._gate.bearer, bearer), bearer.partition(" ")[2].strip()
+            else:
+                session, token = await asyncio.to_thread(self._gate.session, environ.get("HTTP_COOKIE"))
+            if proto2 and not bearer:
                 check_csrf(session, str(auth.get("csrf") or ""))
         except NsmError as error:
             raise socketio.exceptions.ConnectionRefusedError(str(error), problem(error)) from error
@@ -267,6 +271,7 @@ class Live:
 
     async def _start_capture(self, sid: str, data: Any = None) -> dict[str, Any]:
         data = data if isinstance(data, dict) else {}
+        data = {**data, "iface": data.get("iface") or data.get("interface")}
         iface, bpf = (str(data[key]) if data.get(key) else None for key in ("iface", "bpf"))
         snaplen, ring = (data[key] if isinstance(data.get(key), int) else None for key in ("snaplen", "ring"))
         return await self._command(

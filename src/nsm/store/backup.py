@@ -70,6 +70,7 @@ def _copy_all(directory: Path, target: Path) -> Backup:
     made_us = int(time.time() * 1e6)
     with closing(sqlite3.connect(directory / DATABASE)) as source, closing(sqlite3.connect(target / DATABASE)) as copy:
         source.backup(copy)
+        (target / DATABASE).chmod(0o600)  # as the store itself has it
         copy.execute("DELETE FROM session")  # who restores a copy logs in anew
         copy.execute("DELETE FROM login_link")
         copy.commit()

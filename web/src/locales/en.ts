@@ -309,7 +309,7 @@ export const en = {
   'role.analyst': 'analyst',
   'role.admin': 'admin',
   'notify.title': 'Messages',
-  'notify.about': 'Over which channels alerts are told. They are set in the configuration: nsm config show notify',
+  'notify.about': 'Over which channels alerts are told. They are set under Configuration below, or with nsm config set notify.mail.host and the like; passwords and secret addresses are named by the file or variable that holds them.',
   'notify.none': 'No channel is set.',
   'notify.name': 'Channel',
   'notify.state': 'State',
