@@ -34,9 +34,13 @@ for port in map(int, sys.argv[1].split(",")):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.bind(("::", port))
     sock.listen(128)
+    sock.setblocking(False)
     kept.append(sock)
 print("up", flush=True)
 poll = select.poll()
+accepting = {sock.fileno(): sock for sock in kept}  # one that never accepts is full after some scans
+for number in accepting:
+    poll.register(number, select.POLLIN)
 answering = {}
 for port in map(int, sys.argv[2].split(",")):
     sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
@@ -45,6 +49,12 @@ for port in map(int, sys.argv[2].split(",")):
     poll.register(sock, select.POLLIN)
 while True:
     for number, _ in poll.poll():
+        if number in accepting:
+            try:
+                accepting[number].accept()[0].close()
+            except OSError:
+                pass
+            continue
         sock = answering[number]
         sock.sendto(b"x", sock.recvfrom(2048)[1])
 """
@@ -173,7 +183,8 @@ def measure(lab: Namespaces, row: Row, rounds: int) -> str:
         right["theirs"] += other == row.truth
         if mine != row.truth:
             print(
-                f"{row.name}: missed {sorted(row.truth - mine)}, too many {sorted(mine - row.truth)}", file=sys.stderr
+                f"{row.name}: missed {sorted(row.truth - mine)[:5]}, too many {sorted(mine - row.truth)[:5]}",
+                file=sys.stderr,
             )
     loss = f"{loss_seen(lab):.1%}" if row.loss else "0"
     set_loss(lab, 0)

@@ -377,6 +377,7 @@ def main(names):
     for name in names:
         if name not in STEPS:
             raise SetupError("no step %s\n  where: scripts/setup.py\n  mend:  one of %s" % (name, ", ".join(STEPS)))
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # without byte code every later start takes twice as long
     for name in names:
         STEPS[name]()
 

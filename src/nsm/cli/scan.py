@@ -94,6 +94,7 @@ def command(
     )  # fmt: skip
     begun = resumed or begin(request, settings, tools)
     path = Path(options["resume"]) if resumed else _journal_path(context, begun.id)
+    told.tell()  # before the first packet leaves
     began = time.monotonic()
     try:
         with stopping(stopped):

@@ -120,6 +120,7 @@ def ranges(ports: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
+@functools.lru_cache(maxsize=8)  # scans that are compared asked the same ports, mostly
 def numbers(text: str) -> frozenset[int]:
     """The ports of what ``ranges`` wrote."""
     found: set[int] = set()

@@ -64,7 +64,7 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
     from nsm.scan.findings import findings, risks_of_scan, summary
     from nsm.scan.fingerprint import identify_now
     from nsm.scan.journal import Request
-    from nsm.scan.runner import Progress, Tools, scan
+    from nsm.scan.runner import Progress, Tools, begin, scan
     from nsm.scan.settings import SETTINGS
     from nsm.scan.targets import system_resolver
     from nsm.store.scans import ScanStore
@@ -89,14 +89,16 @@ def work(task: dict[str, Any], tell: Teller) -> Done:
             last = time.monotonic()
             tell.progress(msgspec.to_builtins(now))
 
-    found = scan(
-        Request(**fields), settings_of(task, (SETTINGS,)).section("scan"),
-        Tools(
-            resolve=told.resolve, stopping=STOPPING.is_set, progress=progress,
-            identify=lambda ports: identify_now(ports, consents=frozenset(asked.checks)),
-            seen=lambda: store.hosts_seen(time.time_ns() // 1_000),
-        ),
+    settings = settings_of(task, (SETTINGS,)).section("scan")
+    tools = Tools(
+        resolve=told.resolve, stopping=STOPPING.is_set, progress=progress,
+        identify=lambda ports: identify_now(ports, consents=frozenset(asked.checks)),
+        seen=lambda: store.hosts_seen(time.time_ns() // 1_000),
     )  # fmt: skip
+    request = Request(**fields)
+    begun = begin(request, settings, tools)
+    told.tell()  # before the first packet leaves
+    found = scan(request, settings, tools, resumed=begun)
     store.save(found, task["who"])
     opened = sum(port.state == "open" for port in found.found)
     text = f"{opened} open ports on {len(found.hosts)} hosts"
