@@ -64,6 +64,7 @@ for _ in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.long
 def test_a_burst_that_is_too_much_for_the_ring_is_told_as_drops(lab: Namespaces, small: LiveService) -> None:
     """The worker is stopped meanwhile, as by a busy machine: the kernel has room for 1 MB, and 7 MB come."""
     (worker,) = [one["pid"] for one in small.health() if one["name"].startswith("capture")]

@@ -113,6 +113,7 @@ def test_drops_of_an_interface_are_those_of_ip(lab: Namespaces, service: LiveSer
     assert wait_for(lambda: ours() == before + 200, 10)
 
 
+@pytest.mark.long
 def test_an_interface_that_goes_down_is_told_at_once(lab: Namespaces, service: LiveService) -> None:
     name = lab.interface("b")
     assert wait_for(lambda: verdict(service, "capture") == "ok", 30)  # it knows what is watched
@@ -127,6 +128,7 @@ def test_an_interface_that_goes_down_is_told_at_once(lab: Namespaces, service: L
         assert name in found["explain"]["what"]
 
 
+@pytest.mark.long
 def test_only_own_traffic_is_told_as_such_and_stopped_capture_fails(lab: Namespaces, service: LiveService) -> None:
     server = lab.start("a", sys.executable, "-m", "http.server", "8123", stderr=subprocess.DEVNULL)
     try:

@@ -22,6 +22,7 @@ PORTS = 1_000
 STOPPED_S = 5.0
 
 
+@pytest.mark.long
 def test_records_of_a_stopped_analyst_are_kept_and_stored_later(
     lab: Namespaces, tmp_path: Path, need_tool: Callable[[str], str]
 ) -> None:
