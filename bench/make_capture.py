@@ -122,6 +122,27 @@ def dns(rng: random.Random, name: str, answer: bool, number: int) -> bytes:
     return header + question + record
 
 
+def server_hello(rng: random.Random) -> bytes:
+    """A TLS 1.3 ServerHello with a key share, and the first record that is encrypted (RFC 8446, section 4.1.3)."""
+    extensions = b"\0\x2b\0\2\3\4" + b"\0\x33\0\x24\0\x1d\0\x20" + rng.randbytes(32)
+    body = (
+        b"\3\3"
+        + rng.randbytes(32)
+        + b"\x20"
+        + rng.randbytes(32)
+        + b"\x13\1\0"
+        + struct.pack(">H", len(extensions))
+        + extensions
+    )
+    hello = b"\2" + len(body).to_bytes(3, "big") + body
+    return b"\x16\3\3" + struct.pack(">H", len(hello)) + hello + b"\x14\3\3\0\1\1" + sealed(rng, 600)
+
+
+def sealed(rng: random.Random, size: int) -> bytes:
+    """A TLS record of encrypted data, ``size`` bytes in all."""
+    return b"\x17\3\3" + struct.pack(">H", size - 5) + rng.randbytes(size - 5)
+
+
 def tcp_flow(rng: random.Random, talk: Conversation, packets: int, kind: str, name: str) -> Iterator[bytes]:
     """``packets`` frames of a connection: handshake, first payloads of TLS or HTTP, data, tear-down."""
     yield talk.tcp(0, SYN)
@@ -133,11 +154,18 @@ def tcp_flow(rng: random.Random, talk: Conversation, packets: int, kind: str, na
         yield talk.tcp(
             0, ACK | PSH, f"GET /{rng.randrange(999)} HTTP/1.1\r\nHost: {name}\r\nUser-Agent: bench\r\n\r\n".encode()
         )
-    left = packets - 7
-    while left > 0:
-        size = 1200 if rng.random() < 0.30 else rng.randrange(0, 200)
-        yield talk.tcp(1 if size else 0, ACK | PSH if size else ACK, rng.randbytes(size))
-        left -= 1
+    sizes = [1200 if rng.random() < 0.30 else rng.randrange(0, 200) for _ in range(packets - 7)]
+    pieces = [rng.randbytes(size) for size in sizes]
+    if kind == "tls" and len(sizes) > 1:
+        pieces = [sealed(rng, size) if size > 5 else b"" for size in sizes]
+        pieces[0] = server_hello(rng)
+        pieces[1] = sealed(rng, 79)
+    elif kind == "http" and sizes:
+        body = sum(sizes[1:])
+        pieces[0] = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {body}\r\n\r\n".encode()
+    for place, piece in enumerate(pieces):
+        from_server = bool(piece) and not (kind == "tls" and place == 1)  # the client's Finished
+        yield talk.tcp(1 if from_server else 0, ACK | PSH if piece else ACK, piece)
     yield talk.tcp(0, FIN | ACK)
     yield talk.tcp(1, FIN | ACK)
     yield talk.tcp(0, ACK)

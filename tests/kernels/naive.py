@@ -358,6 +358,12 @@ def in_udp(frame: bytes, at: int, stop: int, sport: int, dport: int) -> tuple[in
                     return at, NOTHING
                 following, place = data[place + size - 1], place + size
         return at + place, by_nibble(frame[:stop], at + place)
+    if 3544 not in (sport, dport) and 5072 in (sport, dport) and dport != 4754:
+        if len(data) >= 8:
+            place = 8 + (1 << (data[0] >> 4)) + (data[1] >> 4) * 4
+            if data[2] & 15 == 1 and data[3] in (41, 4) and place < len(data):
+                return at + place, by_nibble(frame[:stop], at + place)
+        return at, NOTHING
     if 3544 in (sport, dport):
         place = 0
         if data[:2] == b"\0\1" and len(data) >= 4:

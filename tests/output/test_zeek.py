@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nsm.output.zeek import CONN, header, uid
+from nsm.output.zeek import CONN, header
 from nsm.run.zeek import write_zeek
+from nsm.wire.zeek_line import uid
 from tests.data.detect.make import OURS, SERVER, connection, refused, silent
 from tests.kernels.frames import ACK, PSH, RST, SYN, Timed, icmp, pcap, tcp, udp
 

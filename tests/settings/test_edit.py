@@ -37,6 +37,11 @@ def test_only_the_one_line_changes(section: str, name: str, expected: str) -> No
     assert with_value(TEXT, section, name, 9) == expected
 
 
+def test_a_text_with_other_separators_of_lines_stays_one_line() -> None:
+    text = with_value(with_value(TEXT, "a", "x", "one\x85two\u2028three"), "a", "y", 2)
+    assert tomllib.loads(text)["a"]["x"] == "one\x85two\u2028three"
+
+
 def test_a_value_over_several_lines_is_left_alone() -> None:
     with pytest.raises(SettingsError, match="several lines"):
         with_value("[a]\nx = [\n  1,\n]\n", "a", "x", [2])

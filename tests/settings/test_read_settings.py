@@ -44,7 +44,7 @@ def test_what_has_an_effect_arrives_typed() -> None:
     assert found == ReadSettings(
         home_net=("10.0.0.0/8",), batch_packets=100, workers=2, profile="suricata", checksum_validation=False,
         midstream=True, log={"dns": {"types": ["a"]}, "flow": {}}, community_id=True, community_id_seed=7,
-        ethernet=True, pcap_file=True, ipv6_compress=True, bpf="port 22",
+        ethernet=True, pcap_file=True, ipv6_compress=True, bpf="port 22", protocol_options={"dns.types": ["a"]},
     )  # fmt: skip
 
 
@@ -99,11 +99,11 @@ def test_a_wrong_value_names_its_key(given_: dict[str, Any], key: str) -> None:
 def test_known_keys_without_effect_give_one_warning_for_all(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         found = read_settings(
-            {"packet_alert_max": 32, "stream": {"inline": True, "midstream": True}, "log": {"dns": {}}}
+            {"packet_alert_max": 32, "stream": {"urgent": {"policy": "drop"}, "midstream": True}, "log": {"dns": {}}}
         )
-    assert found.unused == ("packet_alert_max", "stream.inline")
+    assert found.unused == ("packet_alert_max", "stream.urgent.policy")
     assert [record.getMessage() for record in caplog.records] == [
-        "settings without effect yet: keys=packet_alert_max,stream.inline"
+        "settings without effect yet: keys=packet_alert_max,stream.urgent.policy"
     ]
 
 
@@ -144,3 +144,15 @@ NESTED = st.recursive(
 def test_anything_gives_settings_or_a_settings_error(given_: dict[str, Any]) -> None:
     with contextlib.suppress(SettingsError):  # any other exception fails the test
         read_settings(given_, SECTIONS)
+
+
+@pytest.mark.parametrize(
+    ("dns", "off"),
+    [
+        ({"enabled": False}, ("dns",)), ({"enabled": False, "tcp": {"enabled": True}}, ("dns/udp",)),
+        ({"udp": {"enabled": False}}, ("dns/udp",)), ({"tcp": {"enabled": "no"}, "udp": {"enabled": "no"}}, ("dns",)),
+        ({"enabled": False, "tcp": {"enabled": True}, "udp": {"enabled": True}}, ()), ({"enabled": True}, ()),
+    ],
+)  # fmt: skip
+def test_a_protocol_is_switched_off_by_itself_or_on_one_transport(dns: dict[str, Any], off: tuple[str, ...]) -> None:
+    assert read_settings({"app_layer": {"dns": dns}}).protocols_off == off

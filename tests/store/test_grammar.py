@@ -38,8 +38,8 @@ CASES: dict[str, Node | None] = {
     "app:*": Term("app", "exists"),
     'app:"a b"': Term("app", "=", "a b"),
     'app:"say \\"x\\""': Term("app", "=", 'say "x"'),
-    "-web": Not(Term("app", "contains", "web")),
-    '"two words"': Term("app", "contains", "two words"),
+    "-web": Not(Or((Term("app", "contains", "web"), Term("label", "contains", "web")))),
+    '"two words"': Or((Term("app", "contains", "two words"), Term("label", "contains", "two words"))),
     "app:tls bytes:>1": And((Term("app", "=", "tls"), Term("bytes", ">", "1"))),
     "app:tls and bytes:>1": And((Term("app", "=", "tls"), Term("bytes", ">", "1"))),
     "app:tls or app:dns": Or((Term("app", "=", "tls"), Term("app", "=", "dns"))),
@@ -117,7 +117,8 @@ WORDS = st.sampled_from(
 
 
 @given(
-    st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=8).map("".join)), st.sampled_from(["flow", "alert", "evt"])
+    st.one_of(st.text(max_size=60), st.lists(WORDS, max_size=8).map("".join)),
+    st.sampled_from(["flow", "alert", "record"]),
 )
 def test_any_text_is_a_condition_or_a_filter_error_inside_it(text: str, table: str) -> None:
     node, at = read(text, table)

@@ -12,7 +12,7 @@ import click
 from nsm.cli.context import Context
 from nsm.cli.output import opened, write_rows
 
-TABLES = {"flows": "flow", "alerts": "alert", "anomalies": "anomaly", "events": "evt", "seconds": "second",
+TABLES = {"flows": "flow", "alerts": "alert", "anomalies": "anomaly", "events": "record", "seconds": "second",
           "targets": "target", "arp": "arp"}  # fmt: skip
 PAGE_ROWS = 10_000
 

@@ -21,7 +21,7 @@ from nsm.cli.output import opened, output_options, write_rows
     "Filter: nsm help filter. Fields: nsm help fields.",
 )
 @click.argument("words", metavar="[FILTER]", nargs=-1)
-@click.option("--table", default="flow", show_default=True, help="flow, second, anomaly, evt, alert, ...")
+@click.option("--table", default="flow", show_default=True, help="flow, record, second, anomaly, alert, ...")
 @click.option("--last", help="The last 30s, 5m, 24h, 7d.")
 @click.option("--from", "start", help="RFC 3339, 14:00 or 'yesterday 14:00'.")
 @click.option("--to", "stop", help="The same.")

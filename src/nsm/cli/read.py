@@ -49,7 +49,7 @@ PROGRESS_EVERY_S: Final = 0.2
     help="json: events; csv, parquet: flows.",
 )
 @click.option("-o", "--output", "output_file", metavar="FILE", help="Write to a file in place of stdout.")
-@click.option("--zeek", metavar="DIR", help="Zeek's logs to a folder, today conn.log.")
+@click.option("--zeek", metavar="DIR", help="Zeek's logs to a folder, one file each.")
 @click.option("--filter", "bpf", metavar="BPF", default="", help="Only packets that match, as for tcpdump.")
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes; the events are the same for any number.")
 @click.option("--set", "pairs", metavar="KEY=VALUE", multiple=True, help="A setting for this run; may be repeated.")
@@ -243,8 +243,8 @@ def _opened(form: str, options: dict[str, Any]) -> Iterator[Any]:
     try:
         if form == "zeek":
             Path(path).mkdir(parents=True, exist_ok=True)
-            path = str(Path(path) / "conn.log")
-        if form == "parquet":
+            yield Path(path)
+        elif form == "parquet":
             from nsm.model.flow import FLOW
             from nsm.output.parquet import ParquetFile
 
@@ -276,10 +276,14 @@ def _drain(form: str, reading: Reading, sink: Any, file: str) -> None:
     if form == "json":
         _write_events(reading, sink, file)
     elif form == "zeek":
-        from nsm.output.zeek import write_conn
+        from nsm.output.zeek import ZeekLogs
 
-        opened = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime())
-        write_conn(sink, (result.records.flows for result in reading.results()), opened)
+        logs = ZeekLogs(sink)
+        try:
+            for result in reading.results():
+                logs.take(result.records.flows, result.records.said)
+        finally:
+            logs.close()
     else:
         write = _row_writer(form, sink)
         for result in reading.results():

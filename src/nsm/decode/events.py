@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from nsm.decode.rows import DecodedRows
 from nsm.kernels.decode import ARP_ROW, K1, OTHER
+from nsm.kernels.decode import FLOW as FLOW_ROW
 from nsm.kernels.layers import FRAGMENT, LARGE
 from nsm.model.address import V4_PREFIX
 from nsm.model.batch import PacketBatch
@@ -26,6 +28,11 @@ NAMES: Final = (
     "decoder.sctp.pkt_too_small", "decoder.gre.pkt_too_small", "decoder.gre.wrong_version",
     "decoder.tunnel.pkt_too_small", "decoder.too_many_layers", "decoder.ipv4.csum_invalid", "decoder.l4.csum_invalid",
 )  # fmt: skip
+ICMP_TYPE, ICMP_CODE = "decoder.icmpv4.unknown_type", "decoder.icmpv4.unknown_code"
+# Type -> highest code (RFC 792, RFC 950, RFC 1256; IANA's codes of 3); -1: no type that anybody uses.
+ICMP_CODES: Final = np.full(256, -1, np.int16)
+ICMP_CODES[[0, 4, 8, 10, 13, 14, 15, 16, 17, 18]] = 0
+ICMP_CODES[[3, 5, 9, 11, 12]] = (15, 3, 16, 1, 2)
 ANOMALY_BITS: Final = (1 << len(NAMES)) - 1
 TINY_FRAGMENT_BYTES: Final = 256  # RFC 1858, section 3: a first fragment must hold the transport header; ours, generous
 EVENTS_PER_SECOND_MAX: Final = 100  # of one name; the rest of that second is counted in SECOND rows
@@ -49,12 +56,36 @@ class RateLimit:
         return count <= self._per_second
 
 
-def event_names(batch: PacketBatch, rows: DecodedRows, index: Array) -> list[tuple[int, str, int]]:
+def odd_icmp(batch: PacketBatch, rows: DecodedRows) -> dict[int, str]:
+    """Row -> event of each ICMP message of a type or code that RFC 792, 950 and 1256 do not have."""
+    count = rows.count
+    mask = ((rows.key[:count] >> np.uint64(32)) & np.uint64(0xFF) == 1) & (rows.kinds[:count] == FLOW_ROW)
+    index = np.flatnonzero(mask & (rows.bads[:count] & (ANOMALY_BITS | FRAGMENT) == 0))
+    if not len(index):
+        return {}
+    packet = rows.pkt[index]
+    start = batch.offset[packet] + rows.l3s[index]
+    at = start + (batch.data[start] & 15).astype(np.int64) * 4
+    fits = (batch.data[start] >> 4 == 4) & (at + 1 < batch.offset[packet] + batch.caplen[packet])
+    index, at = index[fits], at[fits]
+    kinds, codes = batch.data[at], batch.data[at + 1]
+    odd = codes > ICMP_CODES[kinds]
+    return {
+        row: ICMP_CODE if ICMP_CODES[kind] >= 0 else ICMP_TYPE
+        for row, kind in zip(index[odd].tolist(), kinds[odd].tolist(), strict=True)
+    }
+
+
+def event_names(
+    batch: PacketBatch, rows: DecodedRows, index: Array, icmp: Mapping[int, str]
+) -> list[tuple[int, str, int]]:
     """(row, name, value) of every event of the rows ``index``, in order."""
     found: list[tuple[int, str, int]] = []
     for row, bad in zip(index.tolist(), rows.bads[index].tolist(), strict=True):
         size = int(rows.plens[row])
         found.extend((row, name, size) for bit, name in enumerate(NAMES) if bad >> bit & 1)
+        if row in icmp:
+            found.append((row, icmp[row], size))
         if bad & LARGE:
             found.append((row, LARGE_PACKET, size))
         if bad & FRAGMENT and int(rows.key[row]) >> 56 == 4:
@@ -80,12 +111,15 @@ def anomaly_rows(
     batch: PacketBatch, rows: DecodedRows, shard: int, shards: int, limit: RateLimit
 ) -> tuple[Rows, Array] | None:
     """(ANOMALY rows, their records in the flow table) of this share of the batch's rows; None when nothing is odd."""
+    icmp = odd_icmp(batch, rows)
     index = np.flatnonzero(rows.bads[: rows.count])
+    if icmp:
+        index = np.union1d(index, np.fromiter(icmp, np.int64, len(icmp)))
     if not len(index):
         return None
     seconds = batch.ts_ns[rows.pkt[index]] // 1_000_000_000
     second_of = dict(zip(index.tolist(), seconds.tolist(), strict=True))
-    kept = [item for item in event_names(batch, rows, index) if limit.allows(item[1], second_of[item[0]])]
+    kept = [item for item in event_names(batch, rows, index, icmp) if limit.allows(item[1], second_of[item[0]])]
     if shards > 1:  # only now: every worker has to see the limit reached at the same event
         mine = dict(zip(index.tolist(), (parts_of(rows, index) % shards == shard).tolist(), strict=True))
         kept = [item for item in kept if mine[item[0]]]

@@ -23,7 +23,7 @@ COLUMNS: Final = (
 
 
 class DecodedRows:
-    """Rows of one batch; ``flow`` is filled by the tracker with the record of each."""
+    """Rows of one batch; ``flow``, ``numbers`` and ``sides`` are filled by the tracker: record, flow, sender."""
 
     pkt: Array
     kinds: Array
@@ -48,13 +48,17 @@ class DecodedRows:
     vlans_inner: Array
     icmps: Array
     flow: Array
+    numbers: Array
+    sides: Array
 
-    __slots__ = ("count", "flow", *(name for name, _ in COLUMNS))
+    __slots__ = ("count", "flow", "numbers", "sides", *(name for name, _ in COLUMNS))
 
     def __init__(self, capacity: int) -> None:
         for name, dtype in COLUMNS:
             setattr(self, name, np.zeros(capacity, dtype))
         self.flow = np.zeros(capacity, np.uint32)
+        self.numbers = np.zeros(capacity, np.uint64)
+        self.sides = np.zeros(capacity, np.uint8)
         self.count = 0
 
     @property
@@ -71,8 +75,16 @@ class Decoder:
         # Twice the packets: tunnels add rows, and a batch that has more of them is decoded in parts.
         self.rows = DecodedRows(max(2 * batch_rows, 2 * ROWS_PER_PACKET_MAX))
         self._columns = self.rows.columns
+        tags = 0xFFF if settings.vlan_in_flow else 0
         self._limits = np.array(
-            [settings.large_icmp_bytes, settings.large_udp_bytes, int(settings.teredo), seed], np.int64
+            [
+                settings.large_icmp_bytes,
+                settings.large_udp_bytes,
+                int(settings.teredo),
+                seed,
+                tags,
+            ],
+            np.int64,
         )
         self._state = np.zeros(2, np.int64)
 

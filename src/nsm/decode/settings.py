@@ -18,6 +18,8 @@ class DecodeSettings(msgspec.Struct, frozen=True):
     """UDP payload above which a datagram is marked large: larger than any DNS answer that EDNS asks for."""
     teredo: bool = True
     """Look into IPv6 carried by UDP port 3544 (RFC 4380)."""
+    vlan_in_flow: bool = True
+    """Packets with different VLAN tags are of different flows. Off where each direction has a tag of its own."""
 
 
 SETTINGS: Final = SettingsSection(name="decode", struct=DecodeSettings)

@@ -22,8 +22,9 @@ STEPS_MAX: Final = 16  # headers below IP, tunnels counted in
 DEPTH_MAX: Final = 4  # tunnels, as Zeek's Tunnel::max_depth
 ROWS_PER_PACKET_MAX: Final = DEPTH_MAX + 2
 
-# Places in ``limits`` (int64): what counts as large, whether Teredo is looked into, the seed of the hash.
-LIMIT_ICMP, LIMIT_UDP, LIMIT_TEREDO, LIMIT_SEED = 0, 1, 2, 3
+# Places in ``limits`` (int64): what counts as large, whether Teredo is looked into, the seed of the hash,
+# the mask of the VLAN identifier: 0xFFF, or 0 where flows are the same whatever their tag.
+LIMIT_ICMP, LIMIT_UDP, LIMIT_TEREDO, LIMIT_SEED, LIMIT_TAGS = 0, 1, 2, 3, 4
 
 V4_HIGH = np.uint64(0xFFFF00000000)
 K1, K2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)
@@ -170,6 +171,8 @@ def _tunnel(data, proto, l4, pay, stop, sport, dport, fragment, teredo):
     if fragment:
         return l4, np.int64(la.NONE), np.int64(0)
     if proto == 17:
+        if dport == 4754:  # RFC 8086: GRE in UDP
+            return gre(data, pay, stop)
         at, kind = udp_tunnel(data, pay, stop, sport, dport, teredo)
         return at, kind, np.int64(0)
     if proto == 4 or proto == 41:
@@ -188,8 +191,8 @@ def decode(
     """Decode packets first..count-1 into rows; stop early when the rows might not hold the next packet.
 
     In:  data u8[b]; offset i64[n], caplen u32[n], wirelen u32[n], links u16[n], tags u16[n] (VLAN tag taken out of
-         the frame, identifier + 0x1000); first, count i64; limits i64[4]: bytes that make an ICMP or UDP packet large,
-         Teredo 0 or 1, seed of the hash
+         the frame, identifier + 0x1000); first, count i64; limits i64[5]: bytes that make an ICMP or UDP packet large,
+         Teredo 0 or 1, seed of the hash, mask of the VLAN identifier in the key
     Out: rows as columns: pkt u32 (packet), kinds u8 (FLOW | OUTER | NOTICE | ARP_ROW | OTHER), key u64, hashes u32,
          a_hi a_lo b_hi b_lo u64 (canonical), direction u8 (1: b sent it), bads u32, l3s l4s pays u16 (from the frame's
          start), plens u32 (payload on the wire), iplens u32, seqs acks u32, windows u16, flag_bytes u8, ttls u8,
@@ -200,13 +203,14 @@ def decode(
     none = np.int64(0)  # a plain 0 is a type of its own, and another compilation of whom it is given to
     capacity = pkt.size
     seed = np.uint64(limits[LIMIT_SEED])
+    tag_mask = limits[LIMIT_TAGS]
     i = first
     while i < count and m + ROWS_PER_PACKET_MAX <= capacity:
         base = get(offset, i)
         stop = base + np.int64(get(caplen, i))
         wire_stop = base + np.int64(get(wirelen, i))
         tag = np.int64(get(tags, i))
-        vlan, vlan_inner, tags_seen = np.int64(tag & 0xFFF), np.int64(0), np.int64(1 if tag else 0)
+        vlan, vlan_inner, tags_seen = np.int64(tag) & tag_mask, np.int64(0), np.int64(1 if tag else 0)
         at, kind, bad = link_layer(data, base, stop, np.int64(get(links, i)))
         depth = np.int64(0)
         steps = 0
@@ -282,7 +286,7 @@ def decode(
                     bad |= la.VLAN_SHORT
                     kind = np.int64(la.NONE)
                 else:
-                    identifier = np.int64(ld16(data, at)) & 0xFFF
+                    identifier = np.int64(ld16(data, at)) & tag_mask
                     if depth == 0:
                         if tags_seen == 0:
                             vlan = identifier

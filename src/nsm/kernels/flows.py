@@ -19,13 +19,14 @@ from nsm.kernels.history import H_IP, H_RARE, HIST, begin, datagram, hopeless, s
 from nsm.kernels.jit import get, inline, kernel, ld16, ld32, prefetch, put
 from nsm.kernels.layers import IP_CHECKSUM, L4_CHECKSUM
 from nsm.kernels.recognise import recognise
+from nsm.kernels.streams import SIDE_MIDSTREAM, SIDE_NONE
 from nsm.kernels.table import REC, U1, U8, U16, U24, U32, U40, U48, add, emit, find, insert, remove, target
 
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 NEW, SYN_SENT, SYN_RECV, ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, LAST_ACK, CLOSE_WAIT, CLOSING, CLOSED = range(11)
 OPENED, PROGRESS, ENDED = 0, 1, 2
 TIMEOUT, SHUTDOWN, FORCED, REUSE = 1, 2, 3, 4
-MIDSTREAM, TURNED, LATE_ANSWER, FRAGMENT, TUNNELLED = 1, 2, 4, 8, 16
+MIDSTREAM, TURNED, LATE_ANSWER, FRAGMENT, TUNNELLED, CARRIES = 1, 2, 4, 8, 16, 32
 AHEAD_SLOT, AHEAD_RECORD = 16, 8  # rows between a prefetch and its use
 PORTS_LONG: Final = (21, 22, 23, 513)  # Zeek, scripts/base/protocols/conn/inactivity.zeek: one hour
 CHECKSUMS = IP_CHECKSUM | L4_CHECKSUM
@@ -350,17 +351,19 @@ def _ttl(state, ttl, to_client):
 def track(
     data, ts_ns, offset, caplen, wirelen, links, ifaces, first_number,
     pkt, kinds, key, hashes, a_hi, a_lo, b_hi, b_lo, direction, bads, pays, plens, iplens, seqs, acks, windows, flag_bytes, ttls,
-    vlans_inner, icmps, first, count, flow,
+    vlans_inner, icmps, first, count, flow, numbers, sides,
     slots, rec, cold, hist, link, back, bucket, wheel_slot, ring, free, targets, tslots, server_ports, cfg, st, out,
     seed,
 ):  # fmt: skip
     """Take rows first..count-1 into the flow table; return the first row that was not taken.
 
-    Stops (st[ST_WHY]) before a row that lies behind the next tick, and when ``out`` may not hold what a row brings.
+    Stops (st[ST_WHY]) before a row that lies behind the next tick, when ``out`` may not hold what a row brings, and before a
+    row that gives a record to another flow: what was taken so far can be looked at with its records as they are.
 
     In:  data u8[b]; packet columns ts_ns offset caplen wirelen links ifaces; first_number i64: number of packet 0 of the batch;
          row columns of ``decode``; server_ports u8[65536]: bit 0 TCP, bit 1 UDP; cfg i64[21]; hist u64[n * HIST], empty when it is not kept; seed i64
-    Out: flow u32[m]: the record of each row, 0xFFFFFFFF none; the table (kernels/table.py); out u64[k * OUT];
+    Out: flow u32[m]: the record of each row, 0xFFFFFFFF none; numbers u64[m]: number of its flow; sides u8[m] (kernels/streams.py):
+         who sent it, or SIDE_NONE; the table (kernels/table.py); out u64[k * OUT];
          targets u64[j * TARGET]; st i64[ST_WORDS]
     """
     tick = get(st, t.ST_TICK)
@@ -389,6 +392,7 @@ def track(
             break
         kind = get(kinds, i)
         put(flow, i, np.uint32(0xFFFFFFFF))
+        put(sides, i, np.uint8(SIDE_NONE))
         tag = get(hashes, i)
         i += 1
         if kind > dec.NOTICE:
@@ -426,6 +430,10 @@ def track(
             elif proto == 6 and flags & (SYN | ACK) == SYN and np.int64(state & t.LOW8) == 2:
                 reason = np.int64(REUSE)
             if reason:
+                if row > first:
+                    put(st, t.ST_WHY, np.int64(t.WHY_REUSE))
+                    i = row
+                    break
                 close(rec, cold, hist, record, reason, tick + 1, ts, out, st)
                 if _flooded(
                     proto, flags, word, side, get(a_hi, row), get(a_lo, row), get(b_hi, row), get(b_lo, row),
@@ -471,6 +479,12 @@ def track(
                 due = ts + get(cfg, np.int64(state & t.LOW8))
                 put(wheel_slot, record, np.uint16(t.wheel_add(link, back, bucket, record, due, second)))
             continue
+        if kind == dec.OUTER:
+            chill = record * t.COLD + t.C_BITS
+            put(cold, chill, get(cold, chill) | np.uint64(CARRIES) << t.MARK_SHIFT)
+        put(numbers, row, get(rec, base + t.NUMBER))
+        late = get(cold, record * t.COLD + t.C_BITS) >> t.MARK_SHIFT & np.uint64(MIDSTREAM)
+        put(sides, row, np.uint8(back_words | (SIDE_MIDSTREAM if late else 0)))
         bytes_ = np.uint64(get(wirelen, number))
         if (word >> np.uint64(52)) & np.uint64(15):
             bytes_ = np.uint64(get(iplens, row))

@@ -2,6 +2,8 @@
 
 All take data u8[b] and int64 positions; ``stop`` is the first byte not captured. What they find wrong is a bit
 of ``bad``, named as Suricata names decoder events (see decode/anomaly.py).
+
+Long because every layer below IP has its few lines here: the decoder inlines them all.
 """
 
 from __future__ import annotations
@@ -367,6 +369,13 @@ def udp_tunnel(data, at, stop, source, destination, teredo):
             at += 8
         if at + 40 <= stop and np.int64(get(data, at)) >> 4 == 6:
             return at, np.int64(IPV6)
+    elif (destination == 5072 or source == 5072) and at + 8 <= stop:  # AYIYA: draft-massar-v6ops-ayiya, section 3
+        identity, signature = np.int64(get(data, at)) >> 4, np.int64(get(data, at + 1)) >> 4
+        forward = np.int64(get(data, at + 2)) & 15 == 1
+        carried = np.int64(get(data, at + 3))
+        at += 8 + (np.int64(1) << identity) + signature * 4
+        if forward and at < stop and (carried == 41 or carried == 4):
+            return at, nibble(data, at, stop)
     return at, np.int64(NONE)
 
 

@@ -17,12 +17,13 @@ from nsm.kernels.decode import hash_words, mix
 from nsm.kernels.history import HIST
 from nsm.kernels.jit import get, inline, put
 
-REC, COLD, OUT = 16, 8, 28  # words of a record, of its cold part, of an output row (history, if kept, comes behind)
+REC, COLD, OUT = 16, 8, 29  # words of a record, of its cold part, of an output row (history, if kept, comes behind)
 A_HI, A_LO, B_HI, B_LO, KEY, FIRST, LAST, STATE, PKTS, PKTS_C, BYTES, BYTES_C, PAYLOAD, NEXT_SEQ, RTT, NUMBER = range(
     16
 )
 C_ORIGIN, C_BITS, C_BAD, C_PROGRESS, C_SEEN_S, C_SEEN_C, C_SRC_MAC, C_DST_MAC = range(8)
-O_REPORT, O_TICK, O_FLOW_ID, O_TIME, O_HISTORY = 24, 25, 26, 27, 28
+# O_NAMES: codes of app_proto, application and services, 16 bits each; written by nsm.track.streams.
+O_REPORT, O_TICK, O_FLOW_ID, O_TIME, O_NAMES, O_HISTORY = 24, 25, 26, 27, 28, 29
 
 # STATE: 0-7 time-out class, 8 side that began (0 a, 1 b), 9-15 TCP state, 16-23 TCP flags to the server, 24-31 to the
 # client, then lowest and highest TTL to the server and to the client, 8 bits each.
@@ -48,7 +49,7 @@ CFG_UNANSWERED_NS, CFG_PROGRESS_NS, CFG_SHARD, CFG_SHARDS, CFG_MIDSTREAM, CFG_TU
     ST_TOLD,
 ) = range(21)  # fmt: skip
 ST_WORDS: Final = 24
-WHY_DONE, WHY_TICK, WHY_FULL = 0, 1, 2
+WHY_DONE, WHY_TICK, WHY_FULL, WHY_REUSE = 0, 1, 2, 3
 
 SECOND_NS: Final = 1_000_000_000
 BUCKETS: Final = 512
@@ -219,6 +220,7 @@ def emit(rec, cold, hist, record, report, result, reason, tick, time_ns, out, st
     put(out, row + O_TICK, np.uint64(tick))
     put(out, row + O_FLOW_ID, flow_id(rec, base))
     put(out, row + O_TIME, np.uint64(time_ns))
+    put(out, row + O_NAMES, np.uint64(0))
     if hist.size:
         for word in range(HIST):
             put(out, row + O_HISTORY + word, get(hist, record * HIST + word))

@@ -21,6 +21,7 @@ from nsm.kernels.index import index_pcap, index_pcapng, index_ring_block
 from nsm.kernels.jit import COMPILED
 from nsm.kernels.pack import pack
 from nsm.kernels.seconds import count_seconds
+from nsm.kernels.streams import ranges
 from nsm.kernels.ticks import activity, advance, finish, identify
 
 __all__ = ["KERNELS", "cold", "signature", "warm"]
@@ -40,13 +41,14 @@ KERNELS: Final[tuple[tuple[Any, str], ...]] = (
     (verify, "u1* i8* u4* u4* u1* u8* u2* u2* u4* u4* i8"),
     (count_seconds, "i8* u4* u4* u1* u8* u8* u8* u8* u8* u1* u4* i8 u8* u8* u8*"),
     (identify, "u8* u4* u8*"),
+    (ranges, "i8* u4* u4* u8* u2* u4* u4* u4* u1* u4* u8* u1* i8 i8 i8 i8 u8* u8* i8* i8*"),
     (activity, "u8* u8* i8* u8*"),
     (finish, "u8* u8* u8* u4* u8* u4* i8* i8* u8* u8*"),
     (advance, f"i8 {_TABLE} i8* i8* u8* u8* i8"),
     (
         track,
         "u1* i8* i8* u4* u4* u2* u1* i8 u4* u1* u8* u4* u8* u8* u8* u8* u1* u4* u2* u4* u4* u4* u4* u2* u1* u1* "
-        f"u2* u2* i8 i8 u4* {_TABLE} u1* i8* i8* u8* i8",
+        f"u2* u2* i8 i8 u4* u8* u1* {_TABLE} u1* i8* i8* u8* i8",
     ),
 )
 

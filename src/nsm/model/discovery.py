@@ -1,4 +1,4 @@
-"""Finds what hangs on the system: every module of a folder that has a ``SPEC``, by name."""
+"""Finds what hangs on the system: every module of a folder that has a ``SPEC``, or ``SPECS``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ def modules_with_spec(package: str) -> Iterator[tuple[str, Any]]:
         spec = getattr(module, "SPEC", None)
         if spec is not None:
             yield info.name, spec
+        for number, one in enumerate(getattr(module, "SPECS", ())):  # a table of small ones in one file
+            yield f"{info.name}.{number}", one
 
 
 def specs(package: str, group: str) -> dict[str, Any]:

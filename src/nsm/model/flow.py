@@ -70,6 +70,7 @@ MARK_TURNED: Final = 2  # first packet came from the server side
 MARK_LATE_ANSWER: Final = 4  # was reported unanswered before
 MARK_FRAGMENT: Final = 8  # a fragment belongs to it
 MARK_TUNNELLED: Final = 16  # it ran inside another flow
+MARK_CARRIES: Final = 32  # other flows ran inside it
 
 # Application protocols by the code that kernels/recognise.py gives; names as Suricata's app_proto where it has one.
 APPS: Final = (
@@ -100,6 +101,7 @@ FLOW: Final = Table(
         Column("dst_port", "uint16", "server port; ICMP: code of the first packet", dictionary=True),
         Column("proto", "uint8", "IP protocol number", dictionary=True),
         Column("app", "text", "application protocol, empty when unknown", dictionary=True),
+        Column("label", "text", "application behind the protocol, empty when unknown", dictionary=True, since=2),
         Column("pkts_s", "uint64", "packets to the server"),
         Column("pkts_c", "uint64", "packets to the client"),
         Column("bytes_s", "uint64", "bytes on the wire to the server, link layer included"),
@@ -120,12 +122,15 @@ FLOW: Final = Table(
         Column("ttl_min_c", "uint8", "lowest TTL to the client", dictionary=True),
         Column("ttl_max_c", "uint8", "highest TTL to the client", dictionary=True),
         Column("icmp_reply", "uint16", "type << 8 | code of the first ICMP answer, 65535 none", dictionary=True),
-        Column("marks", "uint8", "bits: midstream, turned, late answer, fragment, tunnelled", dictionary=True),
+        Column("marks", "uint8", "bits: midstream, turned, late answer, fragment, tunnelled, carries", dictionary=True),
         Column("alerted", "uint8", "1 when an alert names this flow", dictionary=True),
         Column("app_s", "uint8", "what the client's first payload looks like, a place in APPS", stored=False),
         Column("app_c", "uint8", "what the server's first payload looks like, a place in APPS", stored=False),
+        Column("app_orig", "text", "the protocol before STARTTLS, CONNECT or an upgrade", stored=False),
+        Column("service", "text", "Zeek's service, in order of confirmation", stored=False),
         Column("src_mac", "uint64", "client hardware address, 48 bits, 0 unknown", stored=False),
         Column("dst_mac", "uint64", "server hardware address, 48 bits, 0 unknown", stored=False),
     ),
     sort=("ts", "flow_id"),
+    version=2,
 )

@@ -8,6 +8,7 @@ import msgspec
 
 from nsm.kernels.constants import TICK_NS
 from nsm.model.flow import FLOW
+from nsm.model.record import RECORD
 from nsm.model.table import Rows
 from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
 
@@ -29,11 +30,12 @@ class Records(msgspec.Struct, frozen=True):
     arps: Rows
     anomalies: Rows
     seconds: Rows
+    said: Rows = msgspec.field(default_factory=lambda: Rows.empty(RECORD))
 
     @property
     def tables(self) -> tuple[Rows, ...]:
         """All of them."""
-        return self.flows, self.targets, self.arps, self.anomalies, self.seconds
+        return self.flows, self.targets, self.arps, self.anomalies, self.seconds, self.said
 
     def __len__(self) -> int:
         return sum(map(len, self.tables))

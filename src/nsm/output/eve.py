@@ -2,11 +2,14 @@
 
 Flow lines come from a template over whole columns: a dictionary for each would cost three times as much. What EVE has no
 place for stands under ``nsm``. The schema of the format is Suricata's etc/schema.json; names of fields are its.
+
+Long because every kind of line is written here, and all share the envelope.
 """
 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping
@@ -19,12 +22,15 @@ import orjson
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_NAMES, PROTO_SCTP, PROTO_TCP, PROTO_UDP
 from nsm.model.address import halves, texts
 from nsm.model.finding import Alert, Severity
-from nsm.model.flow import APPS, EndReason, FlowState, Report, TcpState
+from nsm.model.flow import EndReason, FlowState, Report, TcpState
 from nsm.model.records import TICK_US
 from nsm.model.table import Array, Rows
 
 STATES: Final = tuple(state.name.lower() for state in FlowState)
 REASONS: Final = ("unknown", *(reason.name.lower() for reason in EndReason if reason))
+OVER: Final = frozenset(
+    (TcpState.LAST_ACK, TcpState.TIME_WAIT, TcpState.CLOSED)
+)  # of which EVE says that the flow is closed
 TCP_STATES: Final = tuple(state.name.lower() for state in TcpState)
 FLAG_NAMES: Final = ((0x02, "syn"), (0x01, "fin"), (0x04, "rst"), (0x08, "psh"), (0x10, "ack"), (0x20, "urg"),
                      (0x40, "ecn"), (0x80, "cwr"))  # fmt: skip
@@ -39,10 +45,11 @@ _COUNTERPARTS: Final = {8: 0, 13: 14, 15: 16, 17: 18, 10: 9, 128: 129, 133: 134,
 
 
 class EveOptions(msgspec.Struct, frozen=True):
-    """Which events are written and how. ``types`` None: flow, alert, anomaly, stats."""
+    """Which events are written and how. ``types`` None: all but netflow."""
 
     types: frozenset[str] | None = None
     decode_anomalies: bool = True
+    application_anomalies: bool = True
     community_id: bool = False
     community_id_seed: int = 0
     ethernet: bool = False
@@ -52,7 +59,7 @@ class EveOptions(msgspec.Struct, frozen=True):
 
     def wants(self, kind: str) -> bool:
         """Is that event type written?"""
-        return kind in (self.types if self.types is not None else {"flow", "alert", "anomaly", "stats"})
+        return kind in self.types if self.types is not None else kind != "netflow"
 
 
 def stamp(us: int) -> str:
@@ -74,8 +81,29 @@ def _flag_fields(flags: int) -> str:
 
 _ICMP: Final = (PROTO_ICMP, PROTO_ICMPV6)
 _NAME: Final = tuple(f'"{PROTO_NAMES.get(number) or number}"' for number in range(256))
-_APP_TEXT: Final = {name: f',"app_proto":"{name}"' if name else "" for name in APPS}
 _TCP_TEXT: Final = tuple(_flag_fields(flags) for flags in range(256))
+_TCP_SIDE: Final = tuple(f',"tcp":{{"tcp_flags":"{flags:02x}"{_TCP_TEXT[flags]}}}' for flags in range(256))
+
+
+@functools.cache
+def _app_text(name: str) -> str:
+    return f',"app_proto":{orjson.dumps(name).decode()}' if name else ""
+
+
+@functools.cache
+def _orig_text(name: str) -> str:
+    """``name``: the earlier protocol, and with tc: or ts: that of one side alone."""
+    text = ""
+    for part in name.split(",") if name else ():
+        side, mark, rest = part.partition(":")
+        key, value = (side, rest) if mark and side in {"tc", "ts"} else ("orig", part)
+        text += f',"app_proto_{key}":{orjson.dumps(value).decode()}'
+    return text
+
+
+@functools.cache
+def _label_text(name: str) -> str:
+    return f',"nsm":{{"app":{orjson.dumps(name).decode()}}}' if name else ""
 
 
 def community_id(src: str, dst: str, sport: int, dport: int, proto: int, seed: int = 0) -> str:
@@ -122,6 +150,39 @@ class EveWriter:
         if self._options.wants("netflow"):
             yield from self._netflow_lines(wanted)
 
+    def records(self, rows: Rows) -> Iterator[tuple[int, bytes]]:
+        """(tick, line) of what parsers said: the envelope, and the objects as they come."""
+        if not len(rows):
+            return
+        options = self._options
+        columns = [
+            rows[name].tolist()
+            for name in ("tick", "flow_id", "packet", "event_type", "vlan", "vlan_inner", "iface", "tx_id")
+        ]
+        tails = self._tails(rows) if options.community_id or options.capture_file else iter([""] * len(rows))
+        bodies = rows["body"].tolist()
+        names = [f'"in_iface":{orjson.dumps(name).decode()},' if name else "" for name in options.interfaces]
+        for when, end, tail, body, (tick, flow_id, packet, kind, vlan, inner, iface, tx_id) in zip(
+            stamps(rows["ts"]), self._ends(rows), tails, bodies, zip(*columns, strict=True), strict=True
+        ):
+            if (
+                kind[:5] == "zeek."
+                or not options.wants(kind)
+                or (kind == "anomaly" and not options.application_anomalies)
+            ):
+                continue
+            tag = (f'"vlan":[{vlan},{inner}],' if inner else f'"vlan":[{vlan}],') if vlan else ""
+            number = f'"pcap_cnt":{packet},' if packet else ""
+            name = names[iface] if iface < len(names) else ""
+            tx = f',"tx_id":{tx_id}' if tx_id >= 0 else ""
+            yield (
+                tick,
+                (
+                    f'{{"timestamp":"{when}","flow_id":{flow_id},{name}{number}"event_type":"{kind}",{tag}{end}'
+                    f',"pkt_src":"{"wire/pcap" if packet else "stream (flow timeout)"}"{tail}{tx},{body[1:]}'
+                ).encode(),
+            )
+
     def _ends(self, rows: Rows) -> list[str]:
         """Address, port and protocol fields of each row."""
         full = not self._options.ipv6_compress
@@ -167,9 +228,14 @@ class EveWriter:
         options = self._options
         name = f',"capture_file":{orjson.dumps(options.capture_file).decode()}' if options.capture_file else ""
         sources, targets = texts(rows["src_hi"], rows["src_lo"]), texts(rows["dst_hi"], rows["dst_lo"])
+        nothing = [0] * len(rows)
+        macs = (
+            (rows["src_mac"].tolist(), rows["dst_mac"].tolist())
+            if options.ethernet and "src_mac" in rows
+            else (nothing, nothing)
+        )
         for src, dst, sport, dport, proto, src_mac, dst_mac in zip(
-            sources, targets, rows["src_port"].tolist(), rows["dst_port"].tolist(), rows["proto"].tolist(),
-            rows["src_mac"].tolist(), rows["dst_mac"].tolist(), strict=True,
+            sources, targets, rows["src_port"].tolist(), rows["dst_port"].tolist(), rows["proto"].tolist(), *macs, strict=True,
         ):  # fmt: skip
             tail = name
             if options.community_id:
@@ -183,20 +249,23 @@ class EveWriter:
         columns = [
             rows[name].tolist() for name in (
                 "proto", "src_port", "dst_port", "icmp_reply", "pkts_s", "pkts_c", "bytes_s", "bytes_c", "state", "reason",
-                "alerted", "tcp_s", "tcp_c", "tcp_state", "app",
+                "alerted", "tcp_s", "tcp_c", "tcp_state", "app", "app_orig", "label",
             )
         ]  # fmt: skip
         age = (rows["ts"] // 1_000_000 - first // 1_000_000).tolist()
         return [
             (
-                f'{head}{_icmp(sport, dport, reply) if proto in _ICMP else ""}{_APP_TEXT[app]},"flow":{{"pkts_toserver":{pkts_s},'
+                f'{head}{_icmp(sport, dport, reply) if proto in _ICMP else ""}{_app_text(app)}{_orig_text(app_orig)}'
+                f',"flow":{{"pkts_toserver":{pkts_s},'
                 f'"pkts_toclient":{pkts_c},"bytes_toserver":{bytes_s},"bytes_toclient":{bytes_c},"start":"{start}",'
-                f'"end":"{stop}","age":{seconds},"state":"{STATES[state]}","reason":"{REASONS[reason]}",'
-                f'"alerted":{"true" if alerted else "false"}}}{_tcp(tcp_s, tcp_c, tcp_state) if proto == PROTO_TCP else ""}}}'
+                f'"end":"{stop}","age":{seconds},"state":"{"closed" if tcp_state in OVER else STATES[state]}",'
+                f'"reason":"{REASONS[reason]}",'
+                f'"alerted":{"true" if alerted else "false"}}}{_tcp(tcp_s, tcp_c, tcp_state) if proto == PROTO_TCP else ""}'
+                f'{_label_text(label)}}}'
             ).encode()
             for head, start, stop, seconds, (
                 proto, sport, dport, reply, pkts_s, pkts_c, bytes_s, bytes_c, state, reason, alerted, tcp_s, tcp_c, tcp_state,
-                app,
+                app, app_orig, label,
             ) in zip(
                 self._heads(rows, "flow"), stamps(first), stamps(rows["ts"]), age, zip(*columns, strict=True), strict=True
             )
@@ -209,19 +278,25 @@ class EveWriter:
             swapped[a], swapped[b] = rows[b], rows[a]
         both = (self._heads(rows, "netflow"), "s"), (self._heads(swapped, "netflow"), "c")
         ticks, last = rows["tick"].tolist(), rows["ts"].tolist()
+        apps = [
+            _app_text(app) + _orig_text(other)
+            for app, other in zip(rows["app"].tolist(), rows["app_orig"].tolist(), strict=True)
+        ]
+        tcp = (rows["proto"] == PROTO_TCP).tolist()
         sides = []
         for heads, side in both:
-            columns = [rows[f"{name}_{side}"].tolist() for name in ("pkts", "bytes", "ttl_min", "ttl_max")]
+            columns = [rows[f"{name}_{side}"].tolist() for name in ("pkts", "bytes", "ttl_min", "ttl_max", "tcp")]
             sides.append(list(zip(heads, *columns, strict=True)))
         for place in range(len(rows)):
-            for head, pkts, size, low, high in (sides[0][place], sides[1][place]):
+            for head, pkts, size, low, high, flags in (sides[0][place], sides[1][place]):
                 start, stop = first[place], last[place]
                 ttl = f',"min_ttl":{low},"max_ttl":{high}' if pkts else ',"min_ttl":0,"max_ttl":0'
                 yield (
                     ticks[place],
                     (
-                        f'{head},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{stamp(start)}",'
-                        f'"end":"{stamp(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}}}'
+                        f'{head}{apps[place]},"netflow":{{"pkts":{pkts},"bytes":{size},"start":"{stamp(start)}",'
+                        f'"end":"{stamp(stop)}","age":{stop // 1_000_000 - start // 1_000_000}{ttl}}}'
+                        f"{_TCP_SIDE[flags] if tcp[place] else ''}}}"
                     ).encode(),
                 )
 

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
-from typing import Final, TextIO
+from pathlib import Path
+from typing import Any, Final, TextIO, get_args, get_origin, get_type_hints
 
 import numpy as np
 
 from nsm.iana import PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP
 from nsm.kernels import history as h
 from nsm.kernels.holes import H_LAST
-from nsm.model.address import Networks, texts
-from nsm.model.flow import APPS, Report
+from nsm.model.address import Networks, text, texts
+from nsm.model.flow import APPS, MARK_CARRIES, Report
+from nsm.model.protocol import Addr, Enum, Interval, Port, Row, RowAlone, Time, row_classes
+from nsm.model.record import ZEEK
 from nsm.model.table import Rows
 from nsm.track.rows import HISTORY
+from nsm.wire.zeek_line import uid
 
 CONN: Final = (
     ("ts", "time"), ("uid", "string"), ("id.orig_h", "addr"), ("id.orig_p", "port"), ("id.resp_h", "addr"),
@@ -40,7 +45,8 @@ SERVICES: Final = {
     "redis": (False, "redis"), "rfb": (True, "rfb"), "mqtt": (False, "mqtt"), "smb": (False, "smb"),
 }  # fmt: skip
 TUNNEL_PROTOS: Final = (4, 41, 47)
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+PROTO_GRE: Final = 47
+TUNNEL_PORTS: Final = {4789: "VXLAN", 6081: "GENEVE", 4754: "GRE", 2152: "GTPv1", 3544: "TEREDO", 5072: "AYIYA"}
 _SILENT: Final = (h.INACTIVE, h.PARTIAL)  # sides that Zeek's main.zeek takes for inactive
 _HALF_OPEN: Final = re.compile(r"\^?S[^HAFGIQ]*R.*")
 
@@ -52,16 +58,6 @@ def header(log: str, fields: Iterable[tuple[str, str]], opened: str) -> str:
         "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n"
         f"#path\t{log}\n#open\t{opened}\n#fields\t" + "\t".join(names) + "\n#types\t" + "\t".join(types) + "\n"
     )
-
-
-def uid(flow_id: int, letter: str = "C") -> str:
-    """A connection's uid: a letter and base-62 digits of the flow_id, spread over 17 places."""
-    number = flow_id * 0x9E3779B97F4A7C15F39CC0605CEDC835 & ((1 << 101) - 1)
-    digits = []
-    for _ in range(17):
-        number, digit = divmod(number, 62)
-        digits.append(_DIGITS[digit])
-    return letter + "".join(digits)
 
 
 class _Connection:
@@ -126,8 +122,10 @@ def _reset_state(connection: _Connection, orig: int, resp: int) -> str:
     return "RSTO"
 
 
-def service(client: int, server: int) -> str:
-    """Zeek's name for what both sides' first payloads look like; one side is enough where Zeek needs no more."""
+def service(client: int, server: int, carried: str) -> str:
+    """Zeek's name for what is carried, or what both sides' first payloads look like; where Zeek needs no more, one."""
+    if carried:
+        return carried
     for code in (client, server):
         needs_both, name = SERVICES.get(APPS[code], (False, "-"))
         if name != "-" and (not needs_both or client == server):
@@ -152,7 +150,7 @@ def conn_lines(rows: Rows) -> Iterator[str]:
     columns = [
         ended[name].tolist() for name in (
             "ts", "dur_us", "flow_id", "src_port", "dst_port", "proto", "pkts_s", "pkts_c", "payload_s", "payload_c", "app_s",
-            "app_c", HISTORY,
+            "app_c", "service", "marks", HISTORY,
         )
     ]  # fmt: skip
     ends = zip(texts(ended["src_hi"], ended["src_lo"]), texts(ended["dst_hi"], ended["dst_lo"]), strict=True)
@@ -169,6 +167,8 @@ def conn_lines(rows: Rows) -> Iterator[str]:
         data_c,
         app_s,
         app_c,
+        services,
+        marks,
         words,
     ) in zip(ends, local_orig.tolist(), local_resp.tolist(), zip(*columns, strict=True), strict=True):
         known = _Connection(words)
@@ -185,9 +185,11 @@ def conn_lines(rows: Rows) -> Iterator[str]:
                 else "OTH"
             )
         missed = known.word(h.H_MISSED)
+        carried = _tunnel_type(proto, sport, dport).lower() if marks & MARK_CARRIES else ""
+        ports = (sport, dport) if proto in PROTOS else (0, 0)
         timed = duration > 0
         yield "\t".join((
-            _seconds(first), uid(flow), src, str(sport), dst, str(dport), name, service(app_s, app_c),
+            _seconds(first), uid(flow), src, str(ports[0]), dst, str(ports[1]), name, services or service(app_s, app_c, carried),
             _seconds(duration) if timed else "-",
             str(sizes[0]) if timed else "-", str(sizes[1]) if timed else "-", state, "T" if here else "F",
             "T" if there else "F", str(missed), known.text or "-", str(pkts_s), str(known.word(h.H_IP)), str(pkts_c),
@@ -195,13 +197,108 @@ def conn_lines(rows: Rows) -> Iterator[str]:
         )) + "\n"  # fmt: skip
 
 
-def write_conn(file: TextIO, parts: Iterable[Rows], opened: str) -> int:
-    """Write conn.log; return the number of connections."""
-    file.write(header("conn", CONN, opened))
-    count = 0
-    for rows in parts:
-        for line in conn_lines(rows):
-            file.write(line)
-            count += 1
-    file.write(f"#close\t{opened}\n")
-    return count
+def _tunnel_type(proto: int, client_port: int, server_port: int) -> str:
+    """Zeek's name of what carries other flows."""
+    if proto == PROTO_GRE:
+        return "GRE"
+    if proto != PROTO_UDP:
+        return "IP"
+    found = [TUNNEL_PORTS[port] for port in (server_port, client_port) if port in TUNNEL_PORTS]
+    return found[0] if found else "IP"
+
+
+def tunnel_lines(rows: Rows) -> Iterator[str]:
+    """The lines of tunnel.log for each ended flow that carried others; one over UDP is closed, too."""
+    ended = rows.take((rows["report"] == Report.ENDED) & (rows["marks"] & MARK_CARRIES != 0))
+    if not len(ended):
+        return
+    columns = [ended[name].tolist() for name in ("ts", "dur_us", "flow_id", "src_port", "dst_port", "proto")]
+    ends = zip(texts(ended["src_hi"], ended["src_lo"]), texts(ended["dst_hi"], ended["dst_lo"]), strict=True)
+    for (src, dst), (ts, dur, flow, sport, dport, proto) in zip(ends, zip(*columns, strict=True), strict=True):
+        kind = _tunnel_type(proto, sport, dport)
+        ports = (0, 0) if kind == "GRE" else (sport, dport)
+        head = "\t".join((uid(flow), src, str(ports[0]), dst, str(ports[1]), f"Tunnel::{kind}"))
+        yield f"{_seconds(ts - dur)}\t{head}\tTunnel::DISCOVER\n"
+        if proto == PROTO_UDP and kind != "GRE":
+            yield f"{_seconds(ts)}\t{head}\tTunnel::CLOSE\n"
+
+
+TUNNEL: Final = (
+    ("ts", "time"), ("uid", "string"), ("id.orig_h", "addr"), ("id.orig_p", "port"), ("id.resp_h", "addr"),
+    ("id.resp_p", "port"), ("tunnel_type", "enum"), ("action", "enum"),
+)  # fmt: skip
+TYPES: Final = {str: "string", int: "count", bool: "bool", float: "double", Time: "time", Interval: "interval", Addr: "addr",
+                Port: "port", Enum: "enum"}  # fmt: skip
+HEAD: Final = (("ts", "time"), ("uid", "string"), ("id.orig_h", "addr"), ("id.orig_p", "port"), ("id.resp_h", "addr"),
+               ("id.resp_p", "port"))  # fmt: skip
+
+
+def _type_name(annotation: Any) -> str:
+    """Zeek's name of a column's type."""
+    options = [item for item in get_args(annotation) if item is not type(None)]
+    if get_origin(annotation) is list:
+        return f"vector[{_type_name(options[0])}]"
+    if get_origin(annotation) is frozenset:
+        return f"set[{_type_name(options[0])}]"
+    return _type_name(options[0]) if options else TYPES[annotation]
+
+
+def columns_of(row: type[Row]) -> tuple[tuple[str, str], ...]:
+    """(name, type) of a log's columns."""
+    hints = get_type_hints(row)
+    own = ((name.rstrip("_").replace("__", "."), _type_name(hints[name])) for name in row.__struct_fields__)
+    return (*(HEAD[:1] if issubclass(row, RowAlone) else HEAD), *own)
+
+
+class ZeekLogs:
+    """The logs of one run in a directory, each begun when it has its first line."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._opened = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime())
+        self._files: dict[str, TextIO] = {}
+        self._rows = row_classes()
+        self.connections = 0
+
+    def _file(self, log: str, columns: Iterable[tuple[str, str]]) -> TextIO:
+        file = self._files.get(log)
+        if file is None:
+            file = self._files[log] = (self._directory / f"{log}.log").open("w", encoding="utf-8")
+            file.write(header(log, columns, self._opened))
+        return file
+
+    def take(self, flows: Rows, said: Rows) -> None:
+        """Write the connections that ended and what parsers said."""
+        for line in tunnel_lines(flows):
+            self._file("tunnel", TUNNEL).write(line)
+        for line in conn_lines(flows):
+            self._file("conn", CONN).write(line)
+            self.connections += 1
+        kinds = said["event_type"]
+        for place in [place for place, kind in enumerate(kinds.tolist()) if kind.startswith(ZEEK)]:
+            log = kinds[place].removeprefix(ZEEK)
+            row = self._rows.get(log)
+            if row is None:  # its parser was loaded since
+                self._rows = row_classes()
+                row = self._rows[log]
+            self._file(log, columns_of(row)).write(_line(said, place, alone=issubclass(row, RowAlone)))
+
+    def close(self) -> None:
+        """Write conn.log even if nothing came, and the last line of each."""
+        self._file("conn", CONN)
+        for file in self._files.values():
+            file.write(f"#close\t{self._opened}\n")
+            file.close()
+
+
+def _line(said: Rows, place: int, *, alone: bool) -> str:
+    """A line with its head."""
+    cells = [_seconds(int(said["ts"][place]))]
+    if not alone:
+        cells.append(uid(int(said["flow_id"][place])))
+        for end in ("src", "dst"):
+            cells += [
+                text(int(said[f"{end}_hi"][place]), int(said[f"{end}_lo"][place])),
+                str(said[f"{end}_port"][place]),
+            ]
+    return "\t".join(cells) + f"\t{said['body'][place]}\n"

@@ -31,7 +31,8 @@ class EveLog:
             return
         lines = [self._writer.alert(alert) for alert in alerts]
         flows = list(self._writer.flows(records.flows))
-        events = in_order(flows, list(self._writer.anomalies(records.anomalies)), lines)
+        said = list(self._writer.records(records.said))
+        events = in_order(said, flows, list(self._writer.anomalies(records.anomalies)), lines)
         try:
             self._file.write(events)
         except SinkError as error:

@@ -27,6 +27,7 @@ NEXT_JOB: Final = "next job"
 NEXT_START: Final = "next start"
 EFFECTS: Final = {
     "alert": "analyst", "detect": "analyst", "output": "analyst", "capture": "capture", "decode": "capture", "flow": "capture",
+    "stream": "capture",
     "health": "health", "notify": "notifier", "store": "store", "report": NEXT_JOB, "scan": NEXT_JOB,
     "serve": NEXT_START, "captures": NEXT_START,
 }  # fmt: skip

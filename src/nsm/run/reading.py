@@ -84,7 +84,8 @@ def event_lines(reading: Reading, writer: EveWriter) -> Iterator[bytes]:
             break
         alerts = [writer.alert(alert) for alert in result.alerts] if writer.wants("alert") else []
         flows = list(writer.flows(result.records.flows))
-        yield from in_order(flows, list(writer.anomalies(result.records.anomalies)), alerts)
+        said = list(writer.records(result.records.said))
+        yield from in_order(said, flows, list(writer.anomalies(result.records.anomalies)), alerts)
     if writer.wants("stats") and reading.counters.get("pkts"):
         yield statistics(reading, writer)
     if fault is not None:

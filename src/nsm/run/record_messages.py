@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from nsm.model.flow import FLOW
+from nsm.model.record import RECORD
 from nsm.model.records import Records
 from nsm.model.table import Rows
 from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
@@ -18,7 +19,7 @@ def records_message(records: Records, **header: Any) -> bytes:
 
 def records_of(message: Message) -> Records:
     """The records of a message."""
-    tables = [message.tables.get(name) for name in ("flow", "target", "arp", "anomaly", "second")]
-    known = [FLOW, TARGET, ARP, ANOMALY, SECOND]
+    tables = [message.tables.get(name) for name in ("flow", "target", "arp", "anomaly", "second", "record")]
+    known = [FLOW, TARGET, ARP, ANOMALY, SECOND, RECORD]
     filled = [rows if rows is not None else Rows.empty(table) for rows, table in zip(tables, known, strict=True)]
     return Records(cast("int", message.header["watermark"]), *filled)

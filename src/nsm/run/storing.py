@@ -12,6 +12,7 @@ from nsm.errors import StoreError
 from nsm.model.address import Networks
 from nsm.model.finding import Alert, NearMiss
 from nsm.model.flow import FLOW, Report
+from nsm.model.record import RECORD
 from nsm.model.records import TICK_US, Records
 from nsm.model.table import Rows
 from nsm.model.traffic import ANOMALY, SECOND
@@ -24,11 +25,11 @@ from nsm.store.writer import Writer
 ROWS_TOGETHER: Final = 100_000  # of one batch: a batch is a file for each table
 FLOWS_MAX: Final = 2_000_000  # ours: about 100 MB of Parquet, and a report in some seconds
 NEAR_MISSES_MAX: Final = 10_000  # of one batch
-STORED: Final = (FLOW, SECOND, ANOMALY)
+STORED: Final = (FLOW, SECOND, ANOMALY, RECORD)
 
 
 def stored_tables(records: Records) -> list[Rows]:
-    """The rows that the store keeps: flows that ended, seconds, and anomalies that are no statement of ours."""
+    """The rows that the store keeps: flows that ended, what was said, seconds, and anomalies not of ours."""
     tables = []
     flows = records.flows.take(records.flows["report"] == Report.ENDED) if len(records.flows) else records.flows
     if len(flows):
@@ -40,6 +41,8 @@ def stored_tables(records: Records) -> list[Rows]:
         kept = records.anomalies.take(~ours)
         if len(kept):
             tables.append(kept)
+    if len(records.said):
+        tables.append(records.said)
     return tables
 
 

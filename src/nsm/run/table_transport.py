@@ -13,10 +13,13 @@ from typing import Final
 import numpy as np
 
 from nsm.model.flow import FLOW
+from nsm.model.record import RECORD
 from nsm.model.table import TEXT, Rows, Table
 from nsm.model.traffic import ACTIVITY, ANOMALY, ARP, SECOND, TARGET
 
-TABLES: Final[dict[str, Table]] = {table.name: table for table in (FLOW, TARGET, ARP, ANOMALY, SECOND, ACTIVITY)}
+TABLES: Final[dict[str, Table]] = {
+    table.name: table for table in (FLOW, TARGET, ARP, ANOMALY, SECOND, ACTIVITY, RECORD)
+}
 
 
 def bytes_of(rows: Rows) -> bytes:

@@ -1,14 +1,13 @@
-"""``nsm.write_zeek``: the Zeek logs of a capture. Today that is conn.log."""
+"""``nsm.write_zeek``: the Zeek logs of a capture."""
 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 
 from nsm.capture.source import shown
 from nsm.errors import SinkError
-from nsm.output.zeek import write_conn
+from nsm.output.zeek import ZeekLogs
 from nsm.run.engine import Engine, engine_sections
 from nsm.run.reading import CaptureFile, Reading
 from nsm.settings.read_settings import read_settings
@@ -31,8 +30,11 @@ def write_zeek(source: CaptureFile, directory: str | os.PathLike[str], *, ignore
     folder = Path(directory)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        opened = time.strftime("%Y-%m-%d-%H-%M-%S", time.gmtime())
-        with (folder / "conn.log").open("w", encoding="utf-8") as file:
-            write_conn(file, (result.records.flows for result in reading.results()), opened)
+        logs = ZeekLogs(folder)
+        try:
+            for result in reading.results():
+                logs.take(result.records.flows, result.records.said)
+        finally:
+            logs.close()
     except OSError as error:
         raise SinkError(f"cannot write {shown(folder)}: {(error.strerror or str(error)).lower()}") from error

@@ -20,7 +20,8 @@ def with_value(text: str, section: str, name: str, value: Any) -> str:
     The line that sets it is replaced; else the commented line of the example; else it is added to the table, and
     the table at the end when there is none. A value that spans lines is not understood: SettingsError.
     """
-    lines = text.splitlines()
+    # Not splitlines: in TOML a line ends at a line feed alone, and a text may have other separators of lines in it.
+    lines = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")] if text else []
     line = f"{name} = {toml_value(value)}"
     start, end = _table(lines, section)
     if start is None:

@@ -164,8 +164,9 @@ KNOWN: Final[dict[str, Any]] = {
 
 # Known keys that do something today; the rest of KNOWN is accepted and reported as unused.
 EFFECTIVE: Final = (
-    "home_net", "batch_packets", "workers", "profile", "checksum_validation", "stream.midstream", "log", "community_id",
-    "community_id_seed", "ethernet", "pcap_file", "ipv6_compress", "bpf",
+    "home_net", "batch_packets", "workers", "profile", "checksum_validation", "stream.midstream", "stream.inline",
+    "log", "community_id",
+    "community_id_seed", "ethernet", "pcap_file", "ipv6_compress", "bpf", "app_layer", "file_store", "vlan_tracking",
 )  # fmt: skip
 
 
@@ -178,6 +179,7 @@ class ReadSettings(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = "default"
     checksum_validation: bool | None = None  # None: auto, not judged where the capture shows offloading
     midstream: bool | None = None
+    inline: bool | None = None  # bytes are read as they come, not when they were acknowledged
     log: dict[str, dict[str, Any]] | None = None  # these event types with their options and no other; None: all
     community_id: bool = False
     community_id_seed: int = 0
@@ -185,6 +187,12 @@ class ReadSettings(msgspec.Struct, frozen=True, kw_only=True):
     pcap_file: bool = False
     ipv6_compress: bool = False
     bpf: str = ""
+    vlan_tracking: bool = True
+    file_store: dict[str, Any] | None = None  # behave as if files were kept
+    protocol_options: dict[str, Any] = {}  # "<protocol or event type>.<name>" -> value
+    protocols_off: tuple[str, ...] = ()  # not even recognised
+    protocols_named: tuple[str, ...] = ()  # recognised, not parsed
+    protocols_on: tuple[str, ...] = ()  # asked for by name
     overrides: dict[str, Any] = {}
     unused: tuple[str, ...] = ()  # keys that are known and have no effect yet
 
@@ -219,11 +227,73 @@ def _struct(
         home_net=_networks(values["home_net"]) if "home_net" in values else None,
         checksum_validation=None if checksum == "auto" else checksum,
         midstream=values.get("stream.midstream"),
+        inline=None if values.get("stream.inline") == "auto" else values.get("stream.inline"),
         log={name: dict(options or {}) for name, options in given["log"].items()} if "log" in given else None,
+        file_store={key.partition(".")[2]: value for key, value in values.items() if key.startswith("file_store")}
+        if "file_store" in given
+        else None,
+        protocol_options=_protocol_options(values),
+        protocols_off=_off(values),
+        protocols_named=_enabled(values, "detection-only"),
+        protocols_on=_enabled(values, True, "yes"),
         overrides=overrides,
         unused=unused,
         **plain,
     )
+
+
+def _protocol_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of protocols and event types: the name of either, and the rest of the key."""
+    found = {}
+    for key, value in values.items():
+        for prefix in ("app_layer.", "log."):
+            if key.startswith(prefix) and key.count(".") > 1:
+                name, _, rest = key.removeprefix(prefix).partition(".")
+                found[f"{name.replace('_', '-')}.{rest}"] = (
+                    _bytes_of(value) if rest.endswith(("limit", "length")) else value
+                )
+    return found
+
+
+def _bytes_of(value: Any) -> Any:
+    """A size in bytes: a number, or one with kb, mb or gb behind it."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip().lower()
+    for unit, shift in (("kb", 10), ("mb", 20), ("gb", 30), ("kib", 10), ("mib", 20), ("gib", 30)):
+        if text.endswith(unit) and text[: -len(unit)].strip().isdecimal():
+            return int(text[: -len(unit)]) << shift
+    return int(text) if text.isdecimal() else value
+
+
+def _enabled(values: Mapping[str, Any], *words: Any) -> tuple[str, ...]:
+    """The protocols whose ``enabled`` is one of these."""
+    keys = [key.split(".") for key, value in values.items() if any(value is word or value == word for word in words)]
+    return tuple(
+        sorted(
+            {
+                key[1].replace("_", "-")
+                for key in keys
+                if key[0] == "app_layer" and len(key) == 3 and key[2] == "enabled"
+            }
+        )
+    )
+
+
+def _off(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The protocols that are switched off: by name, or where one transport is set by itself, with it ("dns/udp")."""
+    found = []
+    for layer in _APP_LAYERS:
+        whole = values.get(f"app_layer.{layer}.enabled")
+        each = [
+            values.get(f"app_layer.{layer}.{transport}.enabled", whole) in {False, "no"} for transport in ("tcp", "udp")
+        ]
+        name = layer.replace("_", "-")
+        if all(each):
+            found.append(name)
+        else:
+            found += [f"{name}/{transport}" for transport, off in zip(("tcp", "udp"), each, strict=True) if off]
+    return tuple(found)
 
 
 def _effective(key: str) -> bool:

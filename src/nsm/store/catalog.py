@@ -18,27 +18,9 @@ from nsm.errors import QueryError, StoreError
 from nsm.iana import PROTO_NAMES
 from nsm.model.finding import SEVERITY_WORDS
 from nsm.model.flow import FLOW, EndReason, FlowState, Outcome, TcpState
+from nsm.model.record import RECORD
 from nsm.model.table import TEXT, Array, Column, Rows, Table
 from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
-
-EVT: Final = Table(
-    "evt",
-    "An event of a type without a table of its own, as EVE JSON",
-    (
-        Column("ts", "int64", "time of the event, us UTC"),
-        Column("event_type", "text", "type, as in EVE", dictionary=True),
-        Column("flow_id", "uint64", "the flow, 0 none"),
-        Column("src_hi", "uint64", "source address, upper half"),
-        Column("src_lo", "uint64", "source address, lower half", bloom=True),
-        Column("dst_hi", "uint64", "destination address, upper half"),
-        Column("dst_lo", "uint64", "destination address, lower half", bloom=True),
-        Column("src_port", "uint16", "source port"),
-        Column("dst_port", "uint16", "destination port"),
-        Column("proto", "uint8", "IP protocol number", dictionary=True),
-        Column("json", "text", "the event, one line of EVE JSON"),
-    ),
-    sort=("ts", "flow_id"),
-)
 
 # Alerts change with time and with what people do, so they are rows of SQLite; the same language asks for them.
 ALERT: Final = Table(
@@ -66,13 +48,13 @@ ALERT: Final = Table(
     sort=("ts", "id"),
 )
 
-BULK: Final[Mapping[str, Table]] = {table.name: table for table in (FLOW, SECOND, TARGET, ARP, ANOMALY, EVT)}
+BULK: Final[Mapping[str, Table]] = {table.name: table for table in (FLOW, SECOND, TARGET, ARP, ANOMALY, RECORD)}
 TABLES: Final[Mapping[str, Table]] = {**BULK, ALERT.name: ALERT}
 
 _FREE_TEXT: Final[Mapping[str, tuple[str, ...]]] = {
-    "flow": ("app",),
+    "flow": ("app", "label"),
     "anomaly": ("event",),
-    "evt": ("event_type", "json"),
+    "record": ("event_type", "app", "body"),
     "alert": ("signature", "detector", "category"),
 }
 _OUTSIDE: Final = {"alert": ("src", "dst", "host")}  # addresses that are not columns of hi and lo

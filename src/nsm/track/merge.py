@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from nsm.model.flow import FLOW
+from nsm.model.record import AT_END, RECORD
 from nsm.model.records import FIRST_NS, TICK, Records
 from nsm.model.table import Array, Rows, Table
 from nsm.model.traffic import ANOMALY, ARP, SECOND, TARGET
@@ -97,7 +98,7 @@ class Merger:
             left = Records(mark, *rest)
             if len(left):
                 self._parts = [left]
-        flows, targets, arps, anomalies, seconds = tables
+        flows, targets, arps, anomalies, seconds, said = tables
         return Records(
             mark,
             flows if alone else _sorted(flows, TICK, "report", FIRST_NS, "flow_id", "outcome"),
@@ -125,6 +126,7 @@ class Merger:
                     "malformed",
                 ),
             ),
+            said if alone else _sorted(said, TICK, AT_END, "packet", "flow_id", "seq"),
         )
 
 
@@ -135,6 +137,7 @@ def _joined(parts: list[Records]) -> list[Rows]:
         _join(ARP, [part.arps for part in parts]),
         _join(ANOMALY, [part.anomalies for part in parts]),
         _join(SECOND, [part.seconds for part in parts]),
+        _join(RECORD, [part.said for part in parts]),
     ]
 
 

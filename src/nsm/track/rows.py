@@ -67,6 +67,11 @@ def _app(words: Array) -> Array:
     return _APPS[np.where(client > 0, client, _byte(bad, 40))]
 
 
+def _named(names: Array, shift: int) -> Maker:
+    """A name by its code in O_NAMES."""
+    return lambda words: names[((words[:, t.O_NAMES] >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.int64)]
+
+
 def _us(word: int) -> Maker:
     return lambda words: words[:, word].astype(np.int64) // 1000
 
@@ -137,9 +142,21 @@ FLOW_COLUMNS: Final[dict[str, Maker]] = {
 HISTORY_COLUMNS: Final[dict[str, Maker]] = {**FLOW_COLUMNS, HISTORY: lambda words: _records(words[:, t.OUT :])}
 
 
-def flow_rows(words: Array, history: bool = False) -> Rows:
-    """FLOW rows of ``words`` u64[n, OUT] (wider with history), in that order, with the extra columns tick and first_ns."""
-    return Rows.of_words(FLOW, words, HISTORY_COLUMNS if history else FLOW_COLUMNS)
+def flow_rows(words: Array, history: bool = False, names: Array | None = None) -> Rows:
+    """FLOW rows of ``words`` u64[n, OUT] (wider with history), in that order, with the extra columns tick and first_ns.
+
+    ``names``: what the codes in O_NAMES stand for; None when nobody reads what is said in flows.
+    """
+    makers = HISTORY_COLUMNS if history else FLOW_COLUMNS
+    if names is not None:
+        makers = {
+            **makers,
+            "app": _named(names, 0),
+            "label": _named(names, 16),
+            "service": _named(names, 32),
+            "app_orig": _named(names, 48),
+        }
+    return Rows.of_words(FLOW, words, makers)
 
 
 def target_rows(words: Array) -> Rows:

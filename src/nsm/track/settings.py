@@ -9,6 +9,7 @@ import msgspec
 from nsm.decode.settings import DecodeSettings
 from nsm.kernels.constants import TURN_PORT
 from nsm.settings.section import Seconds, SettingsSection
+from nsm.track.stream_settings import StreamOptions, StreamSettings
 
 Records = Annotated[int, msgspec.Meta(ge=64, le=16_777_216)]  # tables of up to 4 GB
 
@@ -98,3 +99,5 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     batch_packets: int = 2_048
     iface: int = 0
     checksums: bool = False
+    stream: StreamSettings = StreamSettings()
+    streams: StreamOptions = StreamOptions()

@@ -19,6 +19,7 @@ from nsm.model.table import Array, Rows
 from nsm.model.traffic import TARGET
 from nsm.track.rows import activity_rows, flow_rows, sort_order, target_rows
 from nsm.track.settings import SERVER_PORTS_TCP, SERVER_PORTS_UDP, FlowSettings, TrackOptions
+from nsm.track.streams import Streams
 
 ACTIVITY_ROWS: Final = 8_192  # flows told of in one second of a live run
 ENDED_ROWS: Final = 16_384  # flows that ended since the last call, and of which not all was told
@@ -55,7 +56,8 @@ def _aligned(words: int) -> Array:
 class FlowTracker:
     """All memory is taken here, at the start; nothing grows while packets come in."""
 
-    def __init__(self, settings: FlowSettings, options: TrackOptions) -> None:
+    def __init__(self, settings: FlowSettings, options: TrackOptions, streams: Streams | None = None) -> None:
+        self._streams = streams
         records = power_of_two(settings.records_max)
         targets = power_of_two(settings.targets_max)
         self._seed = options.seed
@@ -103,22 +105,30 @@ class FlowTracker:
         )  # fmt: skip
 
     def feed(self, batch: PacketBatch, rows: DecodedRows) -> None:
-        """Take the rows of a batch in; ``rows.flow`` tells the record of each afterwards."""
+        """Take the rows of a batch in; ``rows.flow`` tells the record of each afterwards.
+
+        Streams see the rows of a tick before time passes on, so that what is known of a flow at a tick is of all packets before it.
+        """
         if rows.count and self._st[t.ST_TICK] < 0:
             self._st[t.ST_TICK] = int(batch.ts_ns[rows.pkt[0]]) // TICK_NS
         first = 0
         while first < rows.count:
+            begun = first
             first = track(
                 batch.data, batch.ts_ns, batch.offset, batch.caplen, batch.wirelen, batch.links, batch.ifaces,
                 batch.first_number,
                 rows.pkt, rows.kinds, rows.key, rows.hashes, rows.a_hi, rows.a_lo, rows.b_hi, rows.b_lo, rows.direction,
                 rows.bads, rows.pays, rows.plens, rows.iplens, rows.seqs, rows.acks, rows.windows, rows.flag_bytes,
                 rows.ttls, rows.vlans_inner, rows.icmps,
-                first, rows.count, rows.flow,
+                first, rows.count, rows.flow, rows.numbers, rows.sides,
                 self._slots, self._rec, self._cold, self._hist, self._link, self._back, self._bucket, self._wheel_slot, self._ring,
                 self._free, self._targets, self._tslots, self._ports, self._cfg, self._st, self._out, self._seed,
             )  # fmt: skip
+            if self._streams is not None and first > begun:
+                self._streams.feed(batch, rows, self._rec, begun, first, self.tick)
             if first < rows.count:
+                if self._st[t.ST_WHY] == t.WHY_REUSE:
+                    continue
                 if self._st[t.ST_WHY] == t.WHY_TICK:
                     self.advance(int(batch.ts_ns[rows.pkt[first]]) // TICK_NS)
                 else:
@@ -137,6 +147,8 @@ class FlowTracker:
             self._ring, self._free, self._targets, self._tslots, self._cfg, self._st, self._out, self._tout, self._seed,
         ):  # fmt: skip
             self._collect()
+        if self._streams is not None:
+            self._collect()
 
     def finish(self) -> None:
         """End all flows; the tracker takes no packet afterwards."""
@@ -154,12 +166,15 @@ class FlowTracker:
             self._tout,
         ):
             self._collect()
+        self._collect()
         self._st[t.ST_TICK] += 2_000_000_000  # everything is complete now
 
     def _collect(self) -> None:
         """Copy what the kernels wrote."""
         if rows := int(self._st[t.ST_OUT]):
             words = self._out[: rows * self._width].reshape(rows, self._width).copy()
+            if self._streams is not None:
+                self._streams.ended(words)
             self._flow_words.append(words)
             self._st[t.ST_OUT] = 0
             if self._activity is not None:
@@ -176,11 +191,13 @@ class FlowTracker:
 
     def take(self) -> tuple[Rows, Rows]:
         """(FLOW rows, TARGET rows) of all complete ticks that were not taken before, in canonical order."""
-        self._collect()
+        if self._streams is None:
+            self._collect()
+        names = self._streams.names if self._streams is not None else None
         flows, self._flow_words = _complete(self._flow_words, t.O_TICK, self.tick)
         targets, self._target_words = _complete(self._target_words, t.TARGET, self.tick)
         return (
-            flow_rows(flows[sort_order(flows)], len(self._hist) > 0) if flows is not None else Rows.empty(FLOW),
+            flow_rows(flows[sort_order(flows)], len(self._hist) > 0, names) if flows is not None else Rows.empty(FLOW),
             target_rows(targets) if targets is not None else Rows.empty(TARGET),
         )
 

@@ -9,18 +9,25 @@ import numpy as np
 
 from nsm.capture.source import Source
 from nsm.decode.events import RateLimit, anomaly_rows, arp_rows
+from nsm.decode.fragments import Fragments
 from nsm.decode.rows import DecodedRows, Decoder
 from nsm.errors import CaptureError
 from nsm.kernels import seconds as sec
-from nsm.kernels.constants import TICK_NS
+from nsm.kernels.constants import LINK_RAW, TICK_NS
+from nsm.kernels.decode import FLOW as FLOW_ROW
+from nsm.kernels.decode import OTHER
+from nsm.kernels.layers import FRAGMENT
 from nsm.kernels.seconds import count_seconds
 from nsm.model.address import Networks
 from nsm.model.batch import PacketBatch
+from nsm.model.discovery import specs
+from nsm.model.record import RECORD
 from nsm.model.records import TICK, TICK_US, Records
 from nsm.model.table import Array, Rows, Table
 from nsm.model.traffic import ANOMALY, ARP, SECOND
 from nsm.track.settings import WorkerSettings
-from nsm.track.tracker import Counters, FlowTracker
+from nsm.track.streams import Streams
+from nsm.track.tracker import Counters, FlowTracker, power_of_two
 
 TAKE_ROWS: Final = 8_192  # rows that wait before a file's worker hands on
 
@@ -31,9 +38,23 @@ class Worker:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._decoder = Decoder(settings.decode, settings.batch_packets, settings.options.seed, settings.checksums)
-        self._tracker = FlowTracker(settings.flow, settings.options)
+        local = Networks(settings.home_net)
+        self._streams = (
+            Streams(
+                settings.stream,
+                settings.streams,
+                specs("nsm.parse", "nsm.parsers"),
+                power_of_two(settings.flow.records_max),
+                local,
+            )
+            if settings.stream.enabled
+            else None
+        )
+        self._tracker = FlowTracker(settings.flow, settings.options, self._streams)
         self._limit = RateLimit()
-        ranges = [word for item in Networks(settings.home_net).ranges for word in item]
+        self._fragments = Fragments() if settings.stream.enabled else None
+        self._whole = PacketBatch(np.zeros(65_536 + 64, np.uint8), 1)
+        ranges = [word for item in local.ranges for word in item]
         self._ranges = np.array(ranges, np.uint64)
         self._second = np.zeros(sec.WORDS, np.uint64)
         self._second_out = np.zeros((settings.batch_packets * 2 + 16) * sec.WORDS, np.uint64)
@@ -55,7 +76,8 @@ class Worker:
     @property
     def waiting(self) -> int:
         """Rows that wait to be taken, roughly."""
-        return self._tracker.waiting + len(self._anomalies) + len(self._arps)
+        said = self._streams.waiting if self._streams is not None else 0
+        return said + self._tracker.waiting + len(self._anomalies) + len(self._arps)
 
     @property
     def tick(self) -> int:
@@ -69,6 +91,13 @@ class Worker:
         options = self._settings.options
         while first < batch.count:
             first = self._decoder.decode(batch, first)
+            whole: PacketBatch | None = None
+            held: list[int] = []
+            if self._fragments is not None and np.bitwise_and(rows.bads[: rows.count], FRAGMENT).any():
+                first, whole, held = self._join(batch, first)
+            if options.shard == 0:
+                self._count(batch, rows)
+            rows.kinds[held] = OTHER  # of no flow: the datagram will be
             self._tracker.feed(batch, rows)
             found = anomaly_rows(batch, rows, options.shard, options.shards, self._limit)
             if found is not None:
@@ -80,9 +109,42 @@ class Worker:
             if arps is not None:
                 arps[TICK] = arps["ts"] // TICK_US + 1
                 self._arps.append(arps)
-            if options.shard == 0:
-                self._count(batch, rows)
+            if whole is not None:
+                self._decoder.decode(whole, 0)
+                self._tracker.feed(whole, rows)
         self.packets += batch.count
+
+    def _join(self, batch: PacketBatch, after: int) -> tuple[int, PacketBatch | None, list[int]]:
+        """Take the fragments among the rows; at the first that makes a datagram whole, the rows end.
+
+        Returns the packet to go on with, the datagram, whose place is behind the packet that brought its last byte, and the
+        rows that were taken.
+        """
+        rows, fragments = self._decoder.rows, self._fragments
+        held: list[int] = []
+        for row in np.flatnonzero(rows.bads[: rows.count] & FRAGMENT).tolist():
+            packet = int(rows.pkt[row])
+            if rows.kinds[row] != FLOW_ROW or fragments is None:
+                continue
+            begin = int(batch.offset[packet]) + int(rows.l3s[row])
+            end = int(batch.offset[packet]) + int(batch.caplen[packet])
+            vlan = int(rows.key[row] >> np.uint64(40)) & 0xFFF
+            held.append(row)
+            found = fragments.add(bytes(batch.data[begin:end]), vlan, int(batch.ts_ns[packet]))
+            if found is not None:
+                rows.count = int(np.searchsorted(rows.pkt[: rows.count], packet, side="right"))
+                return packet + 1, self._whole_batch(batch, packet, found, vlan), held
+        return after, None, held
+
+    def _whole_batch(self, batch: PacketBatch, packet: int, data: bytes, vlan: int) -> PacketBatch:
+        """A batch of one packet: a datagram that came in pieces."""
+        made = self._whole
+        made.data[: len(data)] = np.frombuffer(data, np.uint8)
+        made.ts_ns[0], made.caplen[0], made.wirelen[0] = batch.ts_ns[packet], len(data), len(data)
+        made.links[0], made.ifaces[0] = LINK_RAW, batch.ifaces[packet]
+        made.vlan[0] = vlan | 0x1000 if vlan else 0
+        made.count, made.first_number = 1, batch.first_number + packet
+        return made
 
     def _count(self, batch: PacketBatch, rows: DecodedRows) -> None:
         done = count_seconds(
@@ -114,7 +176,8 @@ class Worker:
         anomalies, self._anomalies = _complete(ANOMALY, self._anomalies, watermark)
         arps, self._arps = _complete(ARP, self._arps, watermark)
         seconds = self._take_seconds()
-        return Records(watermark, flows, targets, arps, anomalies, seconds)
+        said = self._streams.take(watermark) if self._streams is not None else Rows.empty(RECORD)
+        return Records(watermark, flows, targets, arps, anomalies, seconds, said)
 
     def _take_seconds(self) -> Rows:
         if not self._second_words:

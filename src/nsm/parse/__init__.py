@@ -1,0 +1,1 @@
+"""Protocol parsers, one file each, found by discovery."""

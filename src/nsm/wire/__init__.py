@@ -1,0 +1,1 @@
+"""What parsers share: forms that several protocols carry."""

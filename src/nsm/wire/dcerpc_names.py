@@ -1,0 +1,142 @@
+"""Interfaces of DCE/RPC by their UUID, with the names of their operations in order. The [MS-*] documents, appendix IDL.
+
+A line: UUID, name, then operations from number 0 on; a number before a name says where counting goes on.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_TABLE: Final = """
+e1af8308-5d1f-11c9-91a4-08002b14a0fa epmapper ept_insert ept_delete ept_lookup ept_map ept_lookup_handle_free
+ ept_inq_object ept_mgmt_delete
+afa8bd80-7d8a-11c9-bef4-08002b102989 mgmt inq_if_ids inq_stats is_server_listening stop_server_listening inq_princ_name
+12345778-1234-abcd-ef00-0123456789ab lsarpc LsarClose LsarDelete LsarEnumeratePrivileges LsarQuerySecurityObject
+ LsarSetSecurityObject LsarChangePassword LsarOpenPolicy LsarQueryInformationPolicy LsarSetInformationPolicy
+ LsarClearAuditLog LsarCreateAccount LsarEnumerateAccounts LsarCreateTrustedDomain LsarEnumerateTrustedDomains
+ LsarLookupNames LsarLookupSids LsarCreateSecret LsarOpenAccount LsarEnumeratePrivilegesAccount
+ LsarAddPrivilegesToAccount LsarRemovePrivilegesFromAccount LsarGetQuotasForAccount LsarSetQuotasForAccount
+ LsarGetSystemAccessAccount LsarSetSystemAccessAccount LsarOpenTrustedDomain LsarQueryInfoTrustedDomain
+ LsarSetInformationTrustedDomain LsarOpenSecret LsarSetSecret LsarQuerySecret LsarLookupPrivilegeValue
+ LsarLookupPrivilegeName LsarLookupPrivilegeDisplayName LsarDeleteObject LsarEnumerateAccountsWithUserRight
+ LsarEnumerateAccountRights LsarAddAccountRights LsarRemoveAccountRights LsarQueryTrustedDomainInfo
+ LsarSetTrustedDomainInfo LsarDeleteTrustedDomain LsarStorePrivateData LsarRetrievePrivateData LsarOpenPolicy2
+ LsarGetUserName LsarQueryInformationPolicy2 LsarSetInformationPolicy2 57 LsarLookupSids2 LsarLookupNames2
+ 68 LsarLookupNames3 76 LsarLookupSids3 LsarLookupNames4
+12345778-1234-abcd-ef00-0123456789ac samr SamrConnect SamrCloseHandle SamrSetSecurityObject SamrQuerySecurityObject
+ SamrShutdownSamServer SamrLookupDomainInSamServer SamrEnumerateDomainsInSamServer SamrOpenDomain
+ SamrQueryInformationDomain SamrSetInformationDomain SamrCreateGroupInDomain SamrEnumerateGroupsInDomain
+ SamrCreateUserInDomain SamrEnumerateUsersInDomain SamrCreateAliasInDomain SamrEnumerateAliasesInDomain
+ SamrGetAliasMembership SamrLookupNamesInDomain SamrLookupIdsInDomain SamrOpenGroup SamrQueryInformationGroup
+ SamrSetInformationGroup SamrAddMemberToGroup SamrDeleteGroup SamrRemoveMemberFromGroup SamrGetMembersInGroup
+ SamrSetMemberAttributesOfGroup SamrOpenAlias SamrQueryInformationAlias SamrSetInformationAlias SamrDeleteAlias
+ SamrAddMemberToAlias SamrRemoveMemberFromAlias SamrGetMembersInAlias SamrOpenUser SamrDeleteUser
+ SamrQueryInformationUser SamrSetInformationUser SamrChangePasswordUser SamrGetGroupsForUser
+ SamrQueryDisplayInformation SamrGetDisplayEnumerationIndex 44 SamrGetUserDomainPasswordInformation
+ SamrRemoveMemberFromForeignDomain SamrQueryInformationDomain2 SamrQueryInformationUser2
+ SamrQueryDisplayInformation2 SamrGetDisplayEnumerationIndex2 SamrCreateUser2InDomain
+ SamrQueryDisplayInformation3 SamrAddMultipleMembersToAlias SamrRemoveMultipleMembersFromAlias
+ SamrOemChangePasswordUser2 SamrUnicodeChangePasswordUser2 SamrGetDomainPasswordInformation SamrConnect2
+ SamrSetInformationUser2 62 SamrConnect4 64 SamrConnect5 SamrRidToSid SamrSetDSRMPassword SamrValidatePassword
+12345678-1234-abcd-ef00-01234567cffb netlogon NetrLogonUasLogon NetrLogonUasLogoff NetrLogonSamLogon NetrLogonSamLogoff
+ NetrServerReqChallenge NetrServerAuthenticate NetrServerPasswordSet NetrDatabaseDeltas NetrDatabaseSync
+ NetrAccountDeltas NetrAccountSync NetrGetDCName NetrLogonControl NetrGetAnyDCName NetrLogonControl2
+ NetrServerAuthenticate2 NetrDatabaseSync2 NetrDatabaseRedo NetrLogonControl2Ex NetrEnumerateTrustedDomains
+ DsrGetDcName NetrLogonGetCapabilities NetrLogonSetServiceBits NetrLogonGetTrustRid NetrLogonComputeServerDigest
+ NetrLogonComputeClientDigest NetrServerAuthenticate3 DsrGetDcNameEx DsrGetSiteName NetrLogonGetDomainInfo
+ NetrServerPasswordSet2 NetrServerPasswordGet NetrLogonSendToSam DsrAddressToSiteNamesW DsrGetDcNameEx2
+ NetrLogonGetTimeServiceParentDomain NetrEnumerateTrustedDomainsEx DsrAddressToSiteNamesExW
+ DsrGetDcSiteCoverageW NetrLogonSamLogonEx DsrEnumerateDomainTrusts DsrDeregisterDnsHostRecords
+ NetrServerTrustPasswordsGet DsrGetForestTrustInformation NetrGetForestTrustInformation
+ NetrLogonSamLogonWithFlags NetrServerGetTrustInfo
+4b324fc8-1670-01d3-1278-5a47bf6ee188 srvsvc NetrCharDevEnum NetrCharDevGetInfo NetrCharDevControl NetrCharDevQEnum
+ NetrCharDevQGetInfo NetrCharDevQSetInfo NetrCharDevQPurge NetrCharDevQPurgeSelf NetrConnectionEnum NetrFileEnum
+ NetrFileGetInfo NetrFileClose NetrSessionEnum NetrSessionDel NetrShareAdd NetrShareEnum NetrShareGetInfo
+ NetrShareSetInfo NetrShareDel NetrShareDelSticky NetrShareCheck NetrServerGetInfo NetrServerSetInfo
+ NetrServerDiskEnum NetrServerStatisticsGet NetrServerTransportAdd NetrServerTransportEnum
+ NetrServerTransportDel NetrRemoteTOD NetrServerSetServiceBits NetprPathType NetprPathCanonicalize
+ NetprPathCompare NetprNameValidate NetprNameCanonicalize NetprNameCompare NetrShareEnumSticky
+6bffd098-a112-3610-9833-46c3f87e345a wkssvc NetrWkstaGetInfo NetrWkstaSetInfo NetrWkstaUserEnum NetrWkstaUserGetInfo
+ NetrWkstaUserSetInfo NetrWkstaTransportEnum NetrWkstaTransportAdd NetrWkstaTransportDel NetrUseAdd
+ NetrUseGetInfo NetrUseDel NetrUseEnum NetrMessageBufferSend NetrWorkstationStatisticsGet
+367abb81-9844-35f1-ad32-98f038001003 svcctl CloseServiceHandle ControlService DeleteService LockServiceDatabase
+ QueryServiceObjectSecurity SetServiceObjectSecurity QueryServiceStatus SetServiceStatus UnlockServiceDatabase
+ NotifyBootConfigStatus ScSetServiceBitsW ChangeServiceConfigW CreateServiceW EnumDependentServicesW
+ EnumServicesStatusW OpenSCManagerW OpenServiceW QueryServiceConfigW QueryServiceLockStatusW StartServiceW
+ GetServiceDisplayNameW GetServiceKeyNameW ScSetServiceBitsA ChangeServiceConfigA CreateServiceA
+ EnumDependentServicesA EnumServicesStatusA OpenSCManagerA OpenServiceA QueryServiceConfigA
+ QueryServiceLockStatusA StartServiceA GetServiceDisplayNameA GetServiceKeyNameA ScGetCurrentGroupStateW
+ EnumServiceGroupW ChangeServiceConfig2A ChangeServiceConfig2W QueryServiceConfig2A QueryServiceConfig2W
+ QueryServiceStatusEx EnumServicesStatusExA EnumServicesStatusExW 44 CreateServiceWOW64A CreateServiceWOW64W
+338cd001-2244-31f1-aaaa-900038001003 winreg OpenClassesRoot OpenCurrentUser OpenLocalMachine OpenPerformanceData
+ OpenUsers BaseRegCloseKey BaseRegCreateKey BaseRegDeleteKey BaseRegDeleteValue BaseRegEnumKey BaseRegEnumValue
+ BaseRegFlushKey BaseRegGetKeySecurity BaseRegLoadKey BaseRegNotifyChangeKeyValue BaseRegOpenKey
+ BaseRegQueryInfoKey BaseRegQueryValue BaseRegReplaceKey BaseRegRestoreKey BaseRegSaveKey BaseRegSetKeySecurity
+ BaseRegSetValue BaseRegUnLoadKey BaseInitiateSystemShutdown BaseAbortSystemShutdown BaseRegGetVersion
+ OpenCurrentConfig OpenDynData BaseRegQueryMultipleValues BaseInitiateSystemShutdownEx BaseRegSaveKeyEx
+ OpenPerformanceText OpenPerformanceNlsText BaseRegQueryMultipleValues2 BaseRegDeleteKeyEx
+1ff70682-0a51-30e8-076d-740be8cee98b atsvc NetrJobAdd NetrJobDel NetrJobEnum NetrJobGetInfo
+86d35949-83c9-4044-b424-db363231fd0c ITaskSchedulerService SchRpcHighestVersion SchRpcRegisterTask SchRpcRetrieveTask
+ SchRpcCreateFolder SchRpcSetSecurity SchRpcGetSecurity SchRpcEnumFolders SchRpcEnumTasks SchRpcEnumInstances
+ SchRpcGetInstanceInfo SchRpcStopInstance SchRpcStop SchRpcRun SchRpcDelete SchRpcRename
+ SchRpcScheduledRuntimes SchRpcGetLastRunInfo SchRpcGetTaskInfo SchRpcGetNumberOfMissedRuns SchRpcEnableTask
+12345678-1234-abcd-ef00-0123456789ab spoolss RpcEnumPrinters RpcOpenPrinter RpcSetJob RpcGetJob RpcEnumJobs
+ RpcAddPrinter RpcDeletePrinter RpcSetPrinter RpcGetPrinter RpcAddPrinterDriver RpcEnumPrinterDrivers
+ RpcGetPrinterDriver RpcGetPrinterDriverDirectory RpcDeletePrinterDriver 29 RpcClosePrinter 65
+ RpcRemoteFindFirstPrinterChangeNotificationEx 69 RpcOpenPrinterEx RpcAddPrinterEx 89 RpcAddPrinterDriverEx
+3919286a-b10c-11d0-9ba8-00c04fd92ef5 dssetup DsRolerGetPrimaryDomainInformation DsRolerDnsNameToFlatName DsRolerDcAsDc
+ DsRolerDcAsReplica DsRolerDemoteDc DsRolerGetDcOperationProgress DsRolerGetDcOperationResults DsRolerCancel
+ DsRolerServerSaveStateForUpgrade DsRolerUpgradeDownlevelServer DsRolerAbortDownlevelServerUpgrade
+e3514235-4b06-11d1-ab04-00c04fc2dcd2 drsuapi DRSBind DRSUnbind DRSReplicaSync DRSGetNCChanges DRSUpdateRefs
+ DRSReplicaAdd DRSReplicaDel DRSReplicaModify DRSVerifyNames DRSGetMemberships DRSInterDomainMove
+ DRSGetNT4ChangeLog DRSCrackNames DRSWriteSPN DRSRemoveDsServer DRSRemoveDsDomain DRSDomainControllerInfo
+ DRSAddEntry DRSExecuteKCC DRSGetReplInfo DRSAddSidHistory DRSGetMemberships2 DRSReplicaVerifyObjects
+ DRSGetObjectExistence DRSQuerySitesByCost
+82273fdc-e32a-18c3-3f78-827929dc23ea eventlog ElfrClearELFW ElfrBackupELFW ElfrCloseEL ElfrDeregisterEventSource
+ ElfrNumberOfRecords ElfrOldestRecord ElfrChangeNotify ElfrOpenELW ElfrRegisterEventSourceW ElfrOpenBELW
+ ElfrReadELW ElfrReportEventW
+f5cc5a18-4264-101a-8c59-08002b2f8426 nspi NspiBind NspiUnbind NspiUpdateStat NspiQueryRows NspiSeekEntries
+ NspiGetMatches NspiResortRestriction NspiDNToMId NspiGetPropList NspiGetProps NspiCompareMIds NspiModProps
+ NspiGetSpecialTable NspiGetTemplateInfo NspiModLinkAtt 16 NspiQueryColumns 19 NspiResolveNames NspiResolveNamesW
+a4f1db00-ca47-1067-b31f-00dd010662da exchange_mapi EcDoConnect EcDoDisconnect EcDoRpc EcGetMoreRpc
+ EcRRegisterPushNotification EcRUnregisterPushNotification EcDummyRpc EcRGetDCName EcRNetGetDCName EcDoRpcExt
+ EcDoConnectEx EcDoRpcExt2 14 EcDoAsyncConnectEx
+1544f5e0-613c-11d1-93df-00c04fd7bd09 rfr RfrGetNewDSA RfrGetFQDNFromServerDN
+99fcfec4-5260-101b-bbcb-00aa0021347a IOXIDResolver ResolveOxid SimplePing ComplexPing ServerAlive ResolveOxid2
+ ServerAlive2
+000001a0-0000-0000-c000-000000000046 IRemoteSCMActivator 3 RemoteGetClassObject RemoteCreateInstance
+4d9f4ab8-7d1c-11cf-861e-0020af6e7c57 IRemoteActivation RemoteActivation
+00000131-0000-0000-c000-000000000046 IRemUnknown QueryInterface AddRef Release RemQueryInterface RemAddRef RemRelease
+00000143-0000-0000-c000-000000000046 IRemUnknown2 QueryInterface AddRef Release RemQueryInterface RemAddRef RemRelease
+ RemQueryInterface2
+f309ad18-d86a-11d0-a075-00c04fb68820 IWbemLevel1Login 3 EstablishPosition RequestChallenge WBEMLogin NTLMLogin
+9556dc99-828c-11cf-a37e-00aa003240c7 IWbemServices 3 OpenNamespace CancelAsyncCall QueryObjectSink GetObject
+ GetObjectAsync PutClass PutClassAsync DeleteClass DeleteClassAsync CreateClassEnum CreateClassEnumAsync PutInstance
+ PutInstanceAsync DeleteInstance DeleteInstanceAsync CreateInstanceEnum CreateInstanceEnumAsync ExecQuery
+ ExecQueryAsync ExecNotificationQuery ExecNotificationQueryAsync ExecMethod ExecMethodAsync
+c681d488-d850-11d0-8c52-00c04fd90f7e efsrpc EfsRpcOpenFileRaw EfsRpcReadFileRaw EfsRpcWriteFileRaw EfsRpcCloseRaw
+ EfsRpcEncryptFileSrv EfsRpcDecryptFileSrv EfsRpcQueryUsersOnFile EfsRpcQueryRecoveryAgents
+4fc742e0-4a10-11cf-8273-00aa004ae673 netdfs NetrDfsManagerGetVersion NetrDfsAdd NetrDfsRemove NetrDfsSetInfo
+ NetrDfsGetInfo NetrDfsEnum
+"""
+
+
+def _interfaces() -> dict[str, tuple[str, dict[int, str]]]:
+    found: dict[str, tuple[str, dict[int, str]]] = {}
+    for line in _TABLE.replace("\n ", " ").split("\n"):
+        words = line.split()
+        if not words:
+            continue
+        number = 0
+        operations: dict[int, str] = {}
+        for word in words[2:]:
+            if word.isdigit():
+                number = int(word)
+            else:
+                operations[number] = word
+                number += 1
+        found[words[0]] = (words[1], operations)
+    return found
+
+
+INTERFACES: Final = _interfaces()
