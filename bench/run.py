@@ -244,6 +244,7 @@ def stage_lines(bench: Bench) -> list[str]:
     for stage, words in (
         ("read", "bytes into the buffer"), ("index", "where packets lie"), ("decode", "headers to columns"),
         ("flows", "flow table"), ("worker", "seconds, anomalies, ARP; rows taken as columns"),
+        ("conversations", "what is said in flows, all protocols"),
     ):  # fmt: skip
         cells = []
         for capture in ("mix", "flood"):

@@ -19,6 +19,7 @@ from nsm.capture.reading import open_capture
 from nsm.decode.rows import Decoder
 from nsm.decode.settings import DecodeSettings
 from nsm.track.settings import FlowSettings, TrackOptions, WorkerSettings
+from nsm.track.stream_settings import StreamSettings
 from nsm.track.tracker import FlowTracker
 from nsm.track.worker import TAKE_ROWS, run_worker
 
@@ -73,12 +74,18 @@ def flows(path: str) -> int:
 
 
 def worker(path: str) -> int:
-    """Everything one worker does: also seconds, anomalies, ARP, and rows taken as columns."""
+    """What one worker does beside: seconds, anomalies, ARP, and rows taken as columns."""
+    settings = WorkerSettings(home_net=("10.0.0.0/8",), stream=StreamSettings(enabled=False))
+    return sum(len(records) for records in run_worker(open_capture(path, BATCH), settings))
+
+
+def conversations(path: str) -> int:
+    """Everything: also what is said in flows."""
     settings = WorkerSettings(home_net=("10.0.0.0/8",))
     return sum(len(records) for records in run_worker(open_capture(path, BATCH), settings))
 
 
-STAGES = {stage.__name__: stage for stage in (read, index, decode, flows, worker)}
+STAGES = {stage.__name__: stage for stage in (read, index, decode, flows, worker, conversations)}
 
 
 def measured(stage: Callable[[str], int], path: str) -> float:
