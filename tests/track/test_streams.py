@@ -210,3 +210,26 @@ def test_too_many_open_conversations_give_the_oldest_up(file: Path, monkeypatch:
         len([event for event in found if event["event_type"] == "flow" and event.get("app_proto") == "http"])
         == room + 500
     )
+
+
+def test_what_is_left_unread_counts_and_is_forgotten_with_its_flow(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    class Watched(engine.Streams):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            self.most = 0
+            made.append(self)
+
+        def kept(self, size: int) -> None:
+            super().kept(size)
+            self.most = max(self.most, self._buffered)
+
+    monkeypatch.setattr("nsm.track.worker.Streams", Watched)
+    half = b"GET /" + b"a" * 900  # no end of the line in sight
+    packets = [
+        (n * 0.001, framed(tcp_ip(CLIENT, SERVER, 40_000 + n, 80, PSH | ACK, half, seq=7))) for n in range(50)
+    ]  # fmt: skip
+    events(file, packets, **SMALL)
+    assert made[0].most >= 40 * len(half)
+    assert made[0]._buffered == 0

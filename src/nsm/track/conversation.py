@@ -64,6 +64,9 @@ class Listener(Protocol):
     def recognise(self, talk: Talk, data: bytes, side: Side) -> tuple[ProtocolSpec | None, bool]:
         """(the protocol of the first bytes of a side, may more of them decide?)."""
 
+    def kept(self, size: int) -> None:
+        """So many bytes more are kept unread, or fewer."""
+
     def unknown(self, talk: Talk) -> None:
         """Nobody knows its protocol."""
 
@@ -268,10 +271,12 @@ class Talk:
         if file is not None and lent > left:
             file.passed(lent - left)
 
-    @property
-    def unread_bytes(self) -> int:
-        """What is kept of both sides."""
-        return len(self._unread[0]) + len(self._unread[1]) + sum(len(data) for _, data in self._waiting)
+    def _drop(self) -> None:
+        """Keep nothing unread."""
+        size = len(self._unread[0]) + len(self._unread[1]) + sum([len(data) for _, data in self._waiting])
+        if size:
+            self._unread, self._waiting = [b"", b""], []
+            self._listener.kept(-size)
 
     def begin(self, spec: ProtocolSpec) -> None:
         """The protocol is known."""
@@ -307,7 +312,7 @@ class Talk:
         if self.transport == "udp":
             self._feed(self._parser, side, data)
             if self._switch is not None:
-                self._unread[side] = data  # the datagram in hand is the first of the next protocol
+                self._leave_unread(side, data)  # the datagram in hand is the first of the next protocol
                 self._change()
         else:
             self._read(side, data)
@@ -344,16 +349,17 @@ class Talk:
                 return
             data = data[passed:]
         if self._unread[side]:
+            self._listener.kept(-len(self._unread[side]))
             data = self._unread[side] + data
+            self._unread[side] = b""
         while data and not self._ignored >> side & 1:
             parser = self._parser
             if parser is None:
-                self._unread[side] = b""
                 self._first(side, data)
                 return
             used = self._feed(parser, side, data)
             if self._switch is not None:
-                self._unread[side] = data[used:]
+                self._leave_unread(side, data[used:])
                 self._change()
                 return
             if used:
@@ -368,7 +374,12 @@ class Talk:
         elif self._spec is not None and len(data) > self._spec.buffer_max:
             self._fail(f"{self._spec.name}.too_much_unread")
             data = b""
-        self._unread[side] = data
+        self._leave_unread(side, data)
+
+    def _leave_unread(self, side: Side, data: bytes) -> None:
+        if data:
+            self._unread[side] = data
+            self._listener.kept(len(data))
 
     def _pass(self, side: Side, data: bytes) -> int:
         """Skip as many of these bytes as the parser asked for, perhaps to a file; how many were."""
@@ -399,7 +410,8 @@ class Talk:
         if self._parser is not None:
             self._parser.finish()
         self._parser = None
-        unread, self._unread = self._unread, [b"", b""]
+        unread = self._unread
+        self._drop()
         self._pending, self._lent, self._files, self._ignored, self.heard = [0, 0], [0, 0], [None, None], 0, 0
         self.over = False
         self._switches += 1
@@ -417,17 +429,19 @@ class Talk:
     def _first(self, side: Side, data: bytes) -> None:
         """Bytes of a flow whose protocol is not known yet."""
         self._waiting.append((side, data))
+        self._listener.kept(len(data))
         first = data
         if self.transport == "tcp":
             first = b"".join([piece for sender, piece in self._waiting if sender == side])
         spec, more = self._listener.recognise(self, first, side)
         if spec is None:
             if len(self._waiting) >= WAITING_PIECES_MAX or (not more and not self._other_may(side)):
-                self._waiting = []
+                self._drop()
                 self._listener.unknown(self)
                 self.done()
             return
-        waiting, self._waiting = self._waiting, []
+        waiting = self._waiting
+        self._drop()
         self.begin(spec)
         for sender, piece in waiting:
             self.data(sender, piece)
@@ -447,10 +461,11 @@ class Talk:
         size -= passed
         if size <= 0 or self._ignored >> side & 1:
             return
-        self._unread[side] = b""
         if self._parser is None:
-            self._waiting = [item for item in self._waiting if item[0] != side]
+            self._drop()
             return
+        self._listener.kept(-len(self._unread[side]))
+        self._unread[side] = b""
         if not self._parser.gap(side, size):
             self.done()
 
@@ -460,7 +475,7 @@ class Talk:
         parser, self._parser = self._parser, None
         if self._waiting:
             self._listener.unknown(self)
-        self._waiting, self._unread = [], [b"", b""]
+        self._drop()
         if parser is not None:
             parser.finish()
         self._files = [None, None]

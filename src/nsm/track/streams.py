@@ -89,6 +89,7 @@ class Streams:
         self._expected: dict[tuple[str, int], tuple[str, Any]] = {}
         self._memory_max = settings.memory_mb << 20
         self._buffered = 0
+        self._codes_max = 2 * records
         self._tick = 0
         self.given_up = 0
         self.faults = 0
@@ -297,6 +298,8 @@ class Streams:
             self.given_up += 1
             talk.over = True
             self._leave(talk)
+        while len(self._codes) > self._codes_max:  # of flows that were forgotten without an end, under a flood
+            del self._codes[next(iter(self._codes))]
 
     # What the tracker reports
 
@@ -426,6 +429,10 @@ class Streams:
     def recognise(self, talk: Talk, data: bytes, side: Side) -> tuple[ProtocolSpec | None, bool]:
         """The protocol of the first bytes."""
         return self._recognisers[talk.transport].match(data, side, talk.client_port, talk.server_port)
+
+    def kept(self, size: int) -> None:
+        """So many bytes more are kept unread, or fewer."""
+        self._buffered += size
 
     def unknown(self, talk: Talk) -> None:
         """Nobody knows its protocol."""
