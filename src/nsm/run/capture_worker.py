@@ -163,7 +163,8 @@ class CaptureWorker:
         header = {
             "packets": source.packets, "drops": source.drops, "freezes": source.freezes, "cut": source.cut,
             "live": flows.live, "evicted": flows.evicted, "counted": flows.counted, "untracked": flows.untracked,
-            "untold": flows.untold, "shed": self._shed, "waiting": self._sender.waiting,
+            "untold": flows.untold, "given_up": self._worker.given_up, "parser_faults": self._worker.faults,
+            "shed": self._shed, "waiting": self._sender.waiting,
             "offset_s": self._offset_s,
         }  # fmt: skip
         self._offset_s = None

@@ -428,12 +428,16 @@ class Talk:
 
     def _first(self, side: Side, data: bytes) -> None:
         """Bytes of a flow whose protocol is not known yet."""
+        first = data
+        if self._waiting and self.transport == "tcp":
+            first = b"".join([piece for sender, piece in self._waiting if sender == side]) + data
+        spec, more = self._listener.recognise(self, first, side)
+        if spec is not None and not self._waiting:  # as it nearly always is
+            self.begin(spec)
+            self.data(side, data)
+            return
         self._waiting.append((side, data))
         self._listener.kept(len(data))
-        first = data
-        if self.transport == "tcp":
-            first = b"".join([piece for sender, piece in self._waiting if sender == side])
-        spec, more = self._listener.recognise(self, first, side)
         if spec is None:
             if len(self._waiting) >= WAITING_PIECES_MAX or (not more and not self._other_may(side)):
                 self._drop()

@@ -69,6 +69,16 @@ class Worker:
         """The flow table's counters."""
         return self._tracker.counters
 
+    @property
+    def given_up(self) -> int:
+        """Conversations that were left for want of memory."""
+        return self._streams.given_up if self._streams is not None else 0
+
+    @property
+    def faults(self) -> int:
+        """Conversations that were left for a parser's own mistake."""
+        return self._streams.faults if self._streams is not None else 0
+
     def activity(self) -> Rows:
         """What flows moved since the last call."""
         return self._tracker.activity()
