@@ -73,6 +73,7 @@ def test_five_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     kill_repeatedly(tmp_path, 5, seed=5)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_twenty_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     kill_repeatedly(tmp_path, 20, seed=20)
