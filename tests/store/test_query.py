@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as parquet
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -441,3 +442,20 @@ def test_rows_travel_as_arrow_without_change() -> None:
 
 def test_udp_is_a_number_with_a_name() -> None:
     assert catalog.fields(catalog.table("flow"))["proto"].value("udp") == PROTO_UDP
+
+
+def test_a_column_that_came_later_is_empty_where_no_file_has_it_yet(tmp_path: Path) -> None:
+    writer = Writer(tmp_path, StoreSettings(ballast_bytes=0), background=False)
+    writer.store([batch(1, flows(20))])
+    writer.close()
+    for path in tmp_path.rglob("*.parquet"):  # as an earlier version wrote it
+        table = parquet.read_table(path)
+        parquet.write_table(table.drop_columns(["label"]), path)
+    reader = Reader(tmp_path)
+    try:
+        found = reader.query(QuerySpec(select=("flow_id", "label"), limit=50)).rows
+        assert [row[1] for row in found] == [""] * 20
+        counted = reader.query(QuerySpec(aggs=(Agg("count", name="n"),), group=("label",))).rows
+        assert [tuple(row) for row in counted] == [("", 20)]
+    finally:
+        reader.close()

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from nsm.model.table import TEXT, Column, Table
 from nsm.store import sql
 from nsm.store.plan import Plan, Within
 from nsm.store.sql import Dialect, Sql
 
 SOURCE: Final = "read_parquet(?, union_by_name=true)"
+_NUMBERS: Final = {
+    "uint8": "UTINYINT", "uint16": "USMALLINT", "uint32": "UINTEGER", "uint64": "UBIGINT", "int32": "INTEGER", "int64": "BIGINT",
+}  # fmt: skip
 LOW: Final = (1 << 64) - 1
 _AGGREGATES: Final = {
     "sum": "coalesce(sum(CAST({0} AS HUGEINT)), 0)",
@@ -56,9 +60,27 @@ DIALECT: Final = Dialect(
 )
 
 
+def source(of: Table) -> str:
+    """Where a table's rows are read from; a column that came later is there, too, when no file has it yet."""
+    late = [column for column in of.stored if column.since > 1]
+    if not late:
+        return SOURCE
+    none = ", ".join(f"CAST(NULL AS {_type(column)}) AS {column.name}" for column in late)
+    filled = ", ".join(f"coalesce({column.name}, {_default(column)}) AS {column.name}" for column in late)
+    return f"(SELECT * REPLACE ({filled}) FROM (SELECT * FROM {SOURCE} UNION ALL BY NAME SELECT {none} WHERE false))"
+
+
+def _type(column: Column) -> str:
+    return "VARCHAR" if column.dtype == TEXT else _NUMBERS[column.dtype]
+
+
+def _default(column: Column) -> str:
+    return f"'{column.default or ''}'" if column.dtype == TEXT else str(int(column.default))
+
+
 def compile_groups(plan: Plan, files: Sequence[str]) -> Sql:
     """The SQL of a question with aggregates."""
-    text, params = sql.groups(plan, SOURCE, DIALECT)
+    text, params = sql.groups(plan, source(plan.table), DIALECT)
     top = plan.spec.top
     if top is not None and not top.other and not plan.spec.bucket_s:
         # Nothing but the first n is wanted: the engine need not hand over the rest.
@@ -88,6 +110,6 @@ def _branches(plan: Plan, files: Sequence[str], columns: str, since_us: int | No
     parts, values = [], list[Any]()
     for where in plan.branches():
         text, params = sql.whole_where(plan, where, DIALECT, since_us)
-        parts.append(f"SELECT {columns} FROM {SOURCE} WHERE {text}")
+        parts.append(f"SELECT {columns} FROM {source(plan.table)} WHERE {text}")
         values += [list(files), *params]
     return " UNION ALL ".join(parts), values
