@@ -233,6 +233,7 @@ def test_that_it_is_over_is_told_once_and_a_restart_repeats_nothing(tmp_path: Pa
         store.add(Rows.empty(FLOW), alerts=[first])
         one.analyst.push(first)
         assert until(lambda: told(hook) == ["A1"])
+        assert until(lambda: one.state("webhook")["counts"] == {"sent": 1})  # noted too: else it would be "unsure"
         one.kill()
         store.add(Rows.empty(FLOW), alerts=[over])  # it ends while nobody listens
         one.start()
